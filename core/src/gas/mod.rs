@@ -1,0 +1,2 @@
+//! Gas-warning logic: cells, averages, set points, alarms, zones, outputs, the station step.
+pub mod station;

@@ -1,0 +1,1 @@
+//! One step of the whole site: inputs to output images and events.

@@ -1,0 +1,1 @@
+//! The owner of an RS-485 bus.

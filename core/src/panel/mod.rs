@@ -1,0 +1,1 @@
+//! The button panel: both ends of the cable, and playback.

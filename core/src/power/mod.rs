@@ -1,0 +1,1 @@
+//! Mains, battery, operating hours and the service interval.

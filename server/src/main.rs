@@ -1,0 +1,2 @@
+//! The `leitstand` binary.
+fn main() {}
