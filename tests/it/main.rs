@@ -1,0 +1,4 @@
+//! The real binary, real sockets, real pseudo-terminals: one module an area.
+#![allow(clippy::unwrap_used)]
+
+mod cli;
