@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The panel service.
+pub mod fanout;
+pub mod socket;
