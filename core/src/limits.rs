@@ -2,3 +2,49 @@
 //!
 //! One section a module. A new queue or table gets its number here, with the reasoning beside it and,
 //! where it can fill up at run time, what is dropped then.
+
+// --- panel ---------------------------------------------------------------------------------------
+
+/// Buttons of one panel. Reasoning: the full build of the original; three digits on the wire.
+pub const PANEL_BUTTONS_MAX: usize = 100;
+/// Chips in one chain of eight positions each.
+pub const PANEL_CHIPS_MAX: usize = PANEL_BUTTONS_MAX.div_ceil(8);
+/// Longest line a board takes, without its end. Source: original firmware, 64-byte buffer.
+pub const PANEL_DEVICE_LINE_MAX: usize = 63;
+/// Longest line the host takes, without its end. Reasoning: twice a USB packet; free text of any known
+/// board fits. A longer line is discarded up to its end and counted.
+pub const PANEL_HOST_LINE_MAX: usize = 128;
+/// Bytes of a v2 body. Reasoning: the largest message takes 16; the rest is room for new ones.
+pub const PANEL_BODY_MAX: usize = 64;
+/// Bytes of a v2 frame with its end: body, CRC-16, one COBS code byte, delimiter.
+pub const PANEL_FRAME_MAX: usize = PANEL_BODY_MAX + 2 + 1 + 1;
+/// Unanswered commands on the wire. More wait in the host.
+pub const PANEL_OPEN_MAX: usize = 4;
+/// Service commands that wait in the host (LED selection, brightness and debounce need no place: the
+/// newest wins). Full = refused to the caller.
+pub const PANEL_COMMANDS_MAX: usize = 8;
+/// Bytes that a reader hands to the host's link at once. A longer piece is still read; events that then
+/// find no place are counted and reported as lost.
+pub const PANEL_READ_MAX: usize = 1024;
+/// Events between two drains of the host's link. Reasoning: the shortest press takes 8 bytes in text and
+/// in v2, so a full read never overflows; the rest is for changes of the link itself.
+pub const PANEL_EVENTS_MAX: usize = PANEL_READ_MAX / 8 + 16;
+/// Messages that wait on the board for the host to read. Full = the oldest status text goes first, then
+/// answers, then releases; a press goes only when presses alone fill it, and is counted as a fault.
+pub const PANEL_BOARD_QUEUE_MAX: usize = 64;
+/// Boards of one gateway. Reasoning: USB ports of a Pi with one hub.
+pub const PANEL_BOARDS_MAX: usize = 8;
+/// Browsers that take part in deciding the end of a play. Reasoning: 100 are the measured goal. More may
+/// watch; they are counted and have no say.
+pub const PANEL_CLIENTS_MAX: usize = 256;
+/// Media numbers. Reasoning: three digits in the file name.
+pub const PANEL_MEDIA_MAX: u16 = 999;
+/// Presses a second from one HTTP or WebSocket source.
+pub const PANEL_PRESSES_PER_SECOND_MAX: usize = 20;
+
+const _: () = assert!(PANEL_BUTTONS_MAX <= 128, "a ButtonSet is 128 bits");
+const _: () = assert!(PANEL_DEVICE_LINE_MAX >= "LEDSET 100".len());
+const _: () = assert!(PANEL_HOST_LINE_MAX >= "HELLO 2 100 100 ffff ffffffff".len());
+const _: () = assert!(PANEL_HOST_LINE_MAX >= PANEL_FRAME_MAX, "one buffer serves both readers");
+const _: () = assert!(PANEL_FRAME_MAX <= 255, "COBS needs one code byte only");
+const _: () = assert!(PANEL_EVENTS_MAX * "PRESS 1\n".len() > PANEL_READ_MAX);
