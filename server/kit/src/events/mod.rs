@@ -1,13 +1,44 @@
 //! The journal: past-tense facts, gap-free, hash-chained, stored before they are shown.
+//!
+//! [`Events::record`] stamps an event with the time, queues it (bounded) and returns at once. The store's writer
+//! thread takes what is queued, commits it in one transaction, and only then publishes it and resolves the
+//! [`Pending`]s. While the database cannot be written, entries keep their numbers in memory (bounded), are shown
+//! with `durable: false` in their receipt, and are written as soon as it works again.
+//!
+//! | Module | What |
+//! |---|---|
+//! | `chain` | the canonical form of a row, its hash, [`verify`] |
+//! | `journal` | the tables: append, prune, select |
+//! | `queue` | the handle [`Events`] and the way from `record` to the subscribers |
+//! | `csv` | export that a spreadsheet cannot be tricked with |
+
+mod chain;
+pub mod csv;
+mod journal;
+mod queue;
 
 use std::{future::Future, pin::Pin, sync::Arc, task};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{broadcast, oneshot};
-use utoipa::ToSchema;
+use tokio::sync::oneshot;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::store::StoreError;
+pub use chain::{FirstBad, VerifyError, verify};
+pub use queue::Events;
+
+/// Entries kept. Reasoning: months of a busy garage in about 50 MB; older ones are pruned, the chain's anchor stays.
+pub const RETAIN: u64 = 100_000;
+/// Events that may wait for the writer. Reasoning: a storm of all 64 cells and set points at once is some hundreds.
+pub const QUEUE_MAX: usize = 4096;
+/// Entries kept in memory while the database cannot be written. Reasoning: hours of a bad day in about 5 MB.
+pub const BACKLOG_MAX: usize = 10_000;
+/// Bytes of a text; the rest is cut and marked with an ellipsis.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// Bytes of the data as JSON; larger data is replaced by `{"truncated": <bytes>}`.
+pub const DATA_BYTES_MAX: usize = 8192;
+/// Bytes of an actor's name.
+pub const ACTOR_BYTES_MAX: usize = 128;
 
 /// How much an event matters. The order is from harmless to urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -80,7 +111,7 @@ impl NewEvent {
 }
 
 /// A journal entry as stored and as served.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Stored {
     /// Gap-free, from 1.
     pub seq: u64,
@@ -145,7 +176,8 @@ impl Future for Pending {
 }
 
 /// Which entries to list. Empty = all, newest first.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
     /// Only this service.
     pub service: Option<String>,
@@ -159,7 +191,7 @@ pub struct Filter {
     pub since: Option<u64>,
     /// Only `seq <= until`.
     pub until: Option<u64>,
-    /// At most so many; 1 to 1000, 100 unless told.
+    /// At most so many; 1 to 1000 (more is cut), 100 unless told.
     pub limit: Option<u32>,
     /// Oldest first instead of newest first.
     #[serde(default)]
@@ -175,87 +207,41 @@ pub struct EventPage {
     pub next: Option<u64>,
 }
 
-/// The journal's handle. Cheap to clone.
-#[derive(Clone)]
-pub struct Events {
-    _private: (),
-}
-
-impl Events {
-    /// Queues an event. Never blocks; usable on any thread.
-    pub fn record(&self, event: NewEvent) -> Pending {
-        let _ = event;
-        todo!()
-    }
-
-    /// Reads entries.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn query(&self, filter: Filter) -> Result<EventPage, StoreError> {
-        let _ = filter;
-        todo!()
-    }
-
-    /// The same on an OS thread, for a service that catches up at its start.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn query_blocking(&self, filter: &Filter) -> Result<EventPage, StoreError> {
-        let _ = filter;
-        todo!()
-    }
-
-    /// Entries from now on, published after their commit. A slow reader misses the oldest and is told.
+impl Severity {
+    /// The name in JSON, in CSV and in the hash chain.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Stored>> {
-        todo!()
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Fault => "fault",
+            Self::Alarm => "alarm",
+        }
     }
+}
 
-    /// The sequence number of the newest entry; 0 in an empty journal.
+impl Filter {
+    /// Whether the entry passes; `limit` and the order play no part.
     #[must_use]
-    pub fn last_seq(&self) -> u64 {
-        todo!()
+    pub fn matches(&self, entry: &Stored) -> bool {
+        let text = |wanted: &String| {
+            let text = entry.text.to_ascii_lowercase();
+            text.contains(&wanted.to_ascii_lowercase())
+        };
+        self.service.as_ref().is_none_or(|s| *s == entry.service)
+            && self.severity.is_none_or(|s| s <= entry.severity)
+            && self.kind.as_ref().is_none_or(|k| *k == entry.kind)
+            && self.text.as_ref().is_none_or(text)
+            && self.since.is_none_or(|since| entry.seq > since)
+            && self.until.is_none_or(|until| entry.seq <= until)
     }
 
-    /// Events refused since the process started.
+    /// `limit` within its bounds.
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        todo!()
-    }
-
-    /// Returns when all that was recorded before is committed (or known to be in memory only).
-    pub async fn flush(&self) {
-        todo!()
+    pub fn bounded_limit(&self) -> usize {
+        self.limit.unwrap_or(100).clamp(1, 1000) as usize
     }
 }
 
-/// Where the chain breaks.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("journal entry {seq}: {reason}")]
-pub struct FirstBad {
-    /// The entry.
-    pub seq: u64,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-/// Why a journal could not be vouched for.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// An entry was edited, removed or inserted.
-    #[error(transparent)]
-    Chain(#[from] FirstBad),
-    /// The file cannot be read.
-    #[error("reading the journal")]
-    Read(#[source] rusqlite::Error),
-}
-
-/// Checks the whole chain of the database at `path`, read-only. Answers the number of entries.
-///
-/// # Errors
-/// The first bad entry, or the file cannot be read.
-pub fn verify(path: &std::path::Path) -> Result<u64, VerifyError> {
-    let _ = path;
-    todo!()
-}
+#[cfg(test)]
+mod tests;
