@@ -12,15 +12,16 @@ use crate::{Clock, clock::Instant};
 ///
 /// # Errors
 /// The first error of `emit`.
-pub async fn drive<M, I, E>(
+pub async fn drive<M, I, F, E>(
     machine: &mut M,
     inputs: &mut mpsc::Receiver<I>,
     clock: &Clock,
     mut apply: impl FnMut(&mut M, Instant, I),
-    mut emit: impl AsyncFnMut(M::Output) -> Result<(), E>,
+    mut emit: impl FnMut(M::Output) -> F,
 ) -> Result<(), E>
 where
     M: Machine,
+    F: Future<Output = Result<(), E>>,
 {
     loop {
         while let Some(output) = machine.poll_output() {
@@ -40,7 +41,7 @@ where
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::{collections::VecDeque, time::Duration};
+    use std::{collections::VecDeque, future::ready, time::Duration};
 
     use expect_test::expect;
 
@@ -84,7 +85,7 @@ mod tests {
         // Spawned, so that the loop is known to be `Send`.
         let task = tokio::spawn(async move {
             let mut egg = Egg::default();
-            let emit = async |line: String| out.send(line).map_err(|_| ());
+            let emit = |line: String| ready(out.send(line).map_err(|_| ()));
             drive(
                 &mut egg,
                 &mut inputs,
@@ -125,7 +126,7 @@ mod tests {
             &mut inputs,
             &Clock::manual().0,
             |m, now, i| m.handle(now, &i),
-            async |_| Err("gone"),
+            |_| ready(Err("gone")),
         )
         .await;
         assert_eq!(ended, Err("gone"));
