@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{Context, auth::Auth};
 
-pub use etag::{Tagged, etag, if_match};
-pub use json::{BODY_BYTES_MAX, Json, Query, UrlPath};
+pub use etag::{Tagged, etag, if_match, is_known};
+pub use json::{BODY_BYTES_MAX, Json, Query, UrlPath, body};
 pub use problem::Problem;
 
 /// A collection: `{"items": [...]}`, with `next` where there is more.
