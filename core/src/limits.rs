@@ -3,6 +3,19 @@
 //! One section a module. A new queue or table gets its number here, with the reasoning beside it and,
 //! where it can fill up at run time, what is dropped then.
 
+// --- modbus --------------------------------------------------------------------------------------
+
+/// Devices on one bus. Reasoning: 32 unit loads without a repeater, twice that with modern transceivers.
+pub const BUS_DEVICES_MAX: usize = 64;
+/// One-off writes that wait on one bus. Reasoning: a commissioning step writes 13 registers. Full = the write
+/// is refused to the caller at once.
+pub const BUS_WRITES_MAX: usize = 16;
+/// Outputs of a master between two drains. Reasoning: one exchange ends (answer, state, write) and the next
+/// starts (discard, transmit); a lost port ends every waiting write and changes every device's state.
+pub const BUS_OUTPUTS_MAX: usize = 8 + BUS_WRITES_MAX + BUS_DEVICES_MAX;
+
+const _: () = assert!(BUS_DEVICES_MAX <= 247, "slave addresses");
+
 // --- panel ---------------------------------------------------------------------------------------
 
 /// Buttons of one panel. Reasoning: the full build of the original; three digits on the wire.
@@ -45,6 +58,9 @@ pub const PANEL_PRESSES_PER_SECOND_MAX: usize = 20;
 const _: () = assert!(PANEL_BUTTONS_MAX <= 128, "a ButtonSet is 128 bits");
 const _: () = assert!(PANEL_DEVICE_LINE_MAX >= "LEDSET 100".len());
 const _: () = assert!(PANEL_HOST_LINE_MAX >= "HELLO 2 100 100 ffff ffffffff".len());
-const _: () = assert!(PANEL_HOST_LINE_MAX >= PANEL_FRAME_MAX, "one buffer serves both readers");
+const _: () = assert!(
+    PANEL_HOST_LINE_MAX >= PANEL_FRAME_MAX,
+    "one buffer serves both readers"
+);
 const _: () = assert!(PANEL_FRAME_MAX <= 255, "COBS needs one code byte only");
 const _: () = assert!(PANEL_EVENTS_MAX * "PRESS 1\n".len() > PANEL_READ_MAX);
