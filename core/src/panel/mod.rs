@@ -19,6 +19,7 @@
 //! files, and any way in which garbage on the wire becomes a press.
 
 mod button;
+pub mod chain;
 pub mod debounce;
 pub mod link;
 pub mod playback;
