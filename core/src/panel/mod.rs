@@ -21,6 +21,9 @@
 mod button;
 pub mod chain;
 pub mod debounce;
+pub mod frame;
+pub mod line;
+pub mod message;
 pub mod link;
 pub mod playback;
 

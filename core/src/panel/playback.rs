@@ -3,11 +3,11 @@
 //! One [`Playback`] for all boards, screens and callers of the API. The newest press wins; nothing is
 //! queued; an end that belongs to an earlier play changes nothing; and whatever happens, a play ends.
 
-use heapless::Vec;
+use heapless::{Deque, Vec};
 
 use super::link::LedCommand;
 use super::{ButtonId, PanelSize};
-use crate::limits::{PANEL_BOARDS_MAX, PANEL_MEDIA_MAX};
+use crate::limits::{PANEL_BOARDS_MAX, PANEL_CLIENTS_MAX, PANEL_MEDIA_MAX, PANEL_PRESSES_PER_SECOND_MAX};
 use crate::machine::Machine;
 use crate::time::{Duration, Instant};
 
@@ -202,54 +202,367 @@ pub struct Ignored {
     pub clients: u32,
 }
 
+/// After the known end of a medium, until its play counts as over. Source: panel specification 4.3.
+const OVERDUE_AFTER: Duration = Duration::from_secs(3);
+/// Until a play of unknown length counts as over.
+const UNKNOWN_LENGTH: Duration = Duration::from_secs(600);
+/// Without an unlocked client, until a play counts as over.
+const LONELY_AFTER: Duration = Duration::from_secs(10);
+/// Until the error of a deciding client counts as its end.
+const ERROR_AFTER: Duration = Duration::from_secs(2);
+/// Outputs of one input: an end, a stop, a play, and an LED for each board.
+const OUTPUTS_MAX: usize = 3 + PANEL_BOARDS_MAX;
+
 /// What plays, and who may end it.
 pub struct Playback {
     config: Config,
-    playing: Option<Playing>,
+    active: Option<Active>,
+    /// Number of the last play.
+    seq: u32,
+    clients: Vec<Present, PANEL_CLIENTS_MAX>,
+    /// What each board should show.
+    lit: [Option<ButtonId>; PANEL_BOARDS_MAX],
     ignored: Ignored,
+    outputs: Deque<Output, OUTPUTS_MAX>,
+}
+
+struct Active {
+    playing: Playing,
+    length: Option<Duration>,
+    /// Since when no unlocked client is there.
+    lonely_since: Option<Instant>,
+    /// Some client's sound is over (matters where all must end).
+    any_done: bool,
+}
+
+struct Present {
+    id: ClientId,
+    client: Client,
+    verdict: Verdict,
+}
+
+/// What a client said of the running play.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    None,
+    Fails { at: Instant },
+    Done,
 }
 
 impl Playback {
     /// Nothing plays. The first play gets the number after `seq`: pass the last one of the previous run.
     #[must_use]
     pub fn new(config: Config, seq: u32) -> Self {
-        let _ = seq;
-        Self { config, playing: None, ignored: Ignored::default() }
+        Self {
+            config,
+            active: None,
+            seq,
+            clients: Vec::new(),
+            lit: [None; PANEL_BOARDS_MAX],
+            ignored: Ignored::default(),
+            outputs: Deque::new(),
+        }
     }
 
     /// What plays now.
     #[must_use]
     pub fn playing(&self) -> Option<Playing> {
-        self.playing
+        self.active.as_ref().map(|active| active.playing)
+    }
+
+    /// Number of the last play, 0 before the first.
+    #[must_use]
+    pub const fn seq(&self) -> u32 {
+        self.seq
     }
 
     /// What was ignored.
     #[must_use]
-    pub fn ignored(&self) -> Ignored {
+    pub const fn ignored(&self) -> Ignored {
         self.ignored
     }
 
     /// The settings it was made with.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub const fn config(&self) -> &Config {
         &self.config
     }
+
+    /// Clients that count, at most [`PANEL_CLIENTS_MAX`].
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    fn press(&mut self, now: Instant, board: BoardIndex, id: ButtonId) {
+        let wiring = self.config.boards.get(usize::from(board.0)).copied();
+        let medium = wiring
+            .filter(|wiring| wiring.buttons.contains(id))
+            .and_then(|wiring| self.medium(u16::from(id.get()).saturating_add(wiring.id_offset)));
+        match medium {
+            Some(medium) => self.play(now, medium, Source::Board(board), Some(id)),
+            None => {
+                bump(&mut self.ignored.out_of_range);
+                self.correct(board, id);
+            }
+        }
+    }
+
+    fn medium(&self, number: u16) -> Option<MediaId> {
+        MediaId::new(number).filter(|medium| *medium <= self.config.media)
+    }
+
+    fn play(&mut self, now: Instant, id: MediaId, source: Source, pressed: Option<ButtonId>) {
+        if self.playing().is_some_and(|playing| playing.id == id) {
+            match self.config.retrigger {
+                Retrigger::Restart => {}
+                Retrigger::Stop => return self.stop(),
+                Retrigger::Ignore => {
+                    bump(&mut self.ignored.retriggers);
+                    if let (Source::Board(board), Some(button)) = (source, pressed) {
+                        self.correct(board, button);
+                    }
+                    return;
+                }
+            }
+        }
+        if let Some(before) = self.active.take() {
+            self.emit(Output::Over(before.playing, Over::Preempted));
+        }
+        // 0 is never the number of a play, not even after four thousand million of them.
+        self.seq = self.seq.checked_add(1).unwrap_or(1);
+        let playing = Playing { id, seq: self.seq, since: now, source };
+        self.active = Some(Active { playing, length: None, lonely_since: None, any_done: false });
+        self.clients.iter_mut().for_each(|present| present.verdict = Verdict::None);
+        self.watch_listeners(now);
+        self.emit(Output::Stop);
+        self.emit(Output::Play(playing));
+        self.light(source);
+    }
+
+    /// Lights the running medium on every board that has it, and clears the others.
+    fn light(&mut self, source: Source) {
+        let playing = self.playing();
+        for (index, board) in self.config.boards.clone().iter().enumerate() {
+            let wanted = playing.and_then(|playing| board.button(playing.id));
+            let before = core::mem::replace(&mut self.lit[index], wanted);
+            let index = BoardIndex(index as u8);
+            match wanted {
+                Some(id) if source == Source::Board(index) => self.emit(Output::Led(index, LedCommand::Pressed(id))),
+                Some(id) => self.emit(Output::Led(index, LedCommand::Set(id))),
+                None if before.is_some() => self.emit(Output::Led(index, LedCommand::Clear { only_if: before })),
+                None => {}
+            }
+        }
+    }
+
+    /// The board lit `pressed` by itself, but the press changed nothing: its LED must follow what plays.
+    fn correct(&mut self, board: BoardIndex, pressed: ButtonId) {
+        let command = match self.lit.get(usize::from(board.0)).copied().flatten() {
+            Some(id) if id == pressed => LedCommand::Pressed(id),
+            Some(id) => LedCommand::Set(id),
+            None => LedCommand::Clear { only_if: Some(pressed) },
+        };
+        self.emit(Output::Led(board, command));
+    }
+
+    fn stop(&mut self) {
+        if let Some(before) = self.active.take() {
+            self.emit(Output::Over(before.playing, Over::Stopped));
+        }
+        self.emit(Output::Stop);
+        for index in 0..self.config.boards.len() {
+            self.lit[index] = None;
+            self.emit(Output::Led(BoardIndex(index as u8), LedCommand::Clear { only_if: None }));
+        }
+    }
+
+    fn finish(&mut self, why: Over) {
+        if let Some(before) = self.active.take() {
+            self.emit(Output::Over(before.playing, why));
+            self.light(before.playing.source);
+        }
+    }
+
+    /// Whether `id` and `seq` name the running play; counts it otherwise.
+    fn is_current(&mut self, id: u16, seq: Option<u32>) -> bool {
+        let current = self.playing().is_some_and(|playing| {
+            playing.id.get() == id && seq.is_none_or(|seq| seq == playing.seq)
+        });
+        if !current {
+            bump(&mut self.ignored.stale);
+        }
+        current
+    }
+
+    fn has_say(&self, client: ClientId) -> bool {
+        match self.config.may_end {
+            MayEnd::First | MayEnd::All => true,
+            MayEnd::Primary => self.clients.iter().any(|present| present.id == client && present.client.primary),
+        }
+    }
+
+    fn ended(&mut self, client: ClientId, why: Over) {
+        if !self.has_say(client) {
+            bump(&mut self.ignored.stale);
+            return;
+        }
+        match self.config.may_end {
+            MayEnd::First | MayEnd::Primary => self.finish(why),
+            MayEnd::All => {
+                if let Some(present) = self.clients.iter_mut().find(|present| present.id == client) {
+                    present.verdict = Verdict::Done;
+                }
+                if let Some(active) = &mut self.active {
+                    active.any_done = true;
+                }
+                self.finish_if_all_done(why);
+            }
+        }
+    }
+
+    fn finish_if_all_done(&mut self, why: Over) {
+        let any_done = self.active.as_ref().is_some_and(|active| active.any_done);
+        let decides = |present: &&Present| present.client.ready && !present.client.locked;
+        if any_done && self.clients.iter().filter(decides).all(|present| present.verdict == Verdict::Done) {
+            self.finish(why);
+        }
+    }
+
+    fn failed(&mut self, now: Instant, client: ClientId) {
+        if !self.has_say(client) {
+            bump(&mut self.ignored.stale);
+            return;
+        }
+        if let Some(present) = self.clients.iter_mut().find(|present| present.id == client)
+            && present.verdict == Verdict::None
+        {
+            present.verdict = Verdict::Fails { at: now + ERROR_AFTER };
+        }
+    }
+
+    fn client(&mut self, now: Instant, id: ClientId, client: Client) {
+        match self.clients.iter_mut().find(|present| present.id == id) {
+            Some(present) => present.client = client,
+            None => {
+                if self.clients.push(Present { id, client, verdict: Verdict::None }).is_err() {
+                    bump(&mut self.ignored.clients);
+                }
+            }
+        }
+        self.clients_changed(now);
+    }
+
+    fn clients_changed(&mut self, now: Instant) {
+        self.watch_listeners(now);
+        if self.config.may_end == MayEnd::All {
+            self.finish_if_all_done(Over::Ended);
+        }
+    }
+
+    fn watch_listeners(&mut self, now: Instant) {
+        let lonely = self.clients.iter().all(|present| present.client.locked);
+        if let Some(active) = &mut self.active {
+            active.lonely_since = lonely.then(|| active.lonely_since.unwrap_or(now));
+        }
+    }
+
+    fn next_failure(&self) -> Option<(Instant, ClientId)> {
+        let fails = self.clients.iter().filter_map(|present| match present.verdict {
+            Verdict::Fails { at } => Some((at, present.id)),
+            Verdict::None | Verdict::Done => None,
+        });
+        fails.min()
+    }
+
+    fn emit(&mut self, output: Output) {
+        let full = self.outputs.push_back(output).is_err();
+        debug_assert!(!full, "drain poll_output after every input");
+    }
+}
+
+impl Active {
+    fn overdue_at(&self) -> Instant {
+        self.playing.since + self.length.map_or(UNKNOWN_LENGTH, |length| length.saturating_add(OVERDUE_AFTER))
+    }
+
+    fn lonely_at(&self) -> Option<Instant> {
+        self.lonely_since.map(|since| since + LONELY_AFTER)
+    }
+}
+
+impl Board {
+    /// Its button for a medium, if it has one.
+    #[must_use]
+    pub fn button(self, medium: MediaId) -> Option<ButtonId> {
+        let number = medium.get().checked_sub(self.id_offset)?;
+        self.buttons.id(u8::try_from(number).ok()?)
+    }
+}
+
+fn bump(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
 }
 
 impl Machine for Playback {
     type Input<'a> = Input;
     type Output = Output;
 
-    fn handle(&mut self, _now: Instant, _input: Input) {}
+    fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Press(board, id) => self.press(now, board, id),
+            Input::Play(number) => match self.medium(number) {
+                Some(id) => self.play(now, id, Source::Api, None),
+                None => bump(&mut self.ignored.out_of_range),
+            },
+            Input::Stop => self.stop(),
+            Input::Client(id, client) => self.client(now, id, client),
+            Input::ClientGone(id) => {
+                self.clients.retain(|present| present.id != id);
+                self.clients_changed(now);
+            }
+            Input::Ended { client, id, seq } => {
+                if self.is_current(id, seq) {
+                    self.ended(client, Over::Ended);
+                }
+            }
+            Input::Error { client, id, seq } => {
+                if self.is_current(id, seq) {
+                    self.failed(now, client);
+                }
+            }
+            Input::Duration(id, length) => {
+                if let Some(active) = self.active.as_mut().filter(|active| active.playing.id == id) {
+                    active.length = Some(length);
+                }
+            }
+        }
+    }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, client)) = self.next_failure().filter(|(at, _)| *at <= now) {
+            // One verdict less in each round, whatever the policy.
+            if let Some(present) = self.clients.iter_mut().find(|present| present.id == client) {
+                present.verdict = Verdict::Done;
+            }
+            self.ended(client, Over::Failed);
+        }
+        let Some(active) = &self.active else { return };
+        if active.overdue_at() <= now {
+            self.finish(Over::Overdue);
+        } else if active.lonely_at().is_some_and(|at| at <= now) {
+            self.finish(Over::NoListener);
+        }
+    }
 
     fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let active = self.active.as_ref()?;
+        let failure = self.next_failure().map(|(at, _)| at);
+        [Some(active.overdue_at()), active.lonely_at(), failure].into_iter().flatten().min()
     }
 }
 
@@ -257,7 +570,7 @@ impl Machine for Playback {
 /// service; boards are never limited.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimit {
-    admitted: heapless::Deque<Instant, { crate::limits::PANEL_PRESSES_PER_SECOND_MAX }>,
+    admitted: Deque<Instant, PANEL_PRESSES_PER_SECOND_MAX>,
 }
 
 impl RateLimit {
@@ -269,3 +582,7 @@ impl RateLimit {
         self.admitted.push_back(now).is_ok()
     }
 }
+
+#[cfg(test)]
+#[path = "playback/tests.rs"]
+mod tests;
