@@ -108,7 +108,17 @@ impl Server {
         let state = dir.path().join("state").display().to_string();
         let mut all = vec!["demo", "--bind", "127.0.0.1:0", "--state", &state];
         all.extend(args);
-        Self::start(dir, &all)
+        Self::start(dir, &all, Vec::new())
+    }
+
+    /// The demo in a temporary directory of its own choice, below [`Server::dir`]`/tmp`.
+    #[must_use]
+    pub fn demo_without_state() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let temp = dir.path().join("tmp");
+        std::fs::create_dir(&temp).expect("a directory for temporary files");
+        let env = vec![("TMPDIR".to_owned(), temp.display().to_string())];
+        Self::start(dir, &["demo", "--bind", "127.0.0.1:0"], env)
     }
 
     /// `leitstand run` with this configuration, which is written to [`Server::dir`]`/leitstand.toml`.
@@ -136,13 +146,14 @@ impl Server {
             all.extend(["--bind", "127.0.0.1:0"]);
         }
         all.extend(args);
-        Self::start(dir, &all)
+        Self::start(dir, &all, Vec::new())
     }
 
-    fn start(dir: TempDir, args: &[&str]) -> Self {
+    fn start(dir: TempDir, args: &[&str], mut env: Vec<(String, String)>) -> Self {
+        env.push(("LEITSTAND_LOG".into(), "info".into()));
         let mut server = Self {
             args: args.iter().map(ToString::to_string).collect(),
-            env: vec![("LEITSTAND_LOG".into(), "info".into())],
+            env,
             child: None,
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             dir,
@@ -195,6 +206,12 @@ impl Server {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The address a browser opens, without a slash at the end.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
     }
 
     /// Its directory, removed at the end of the test.
