@@ -1,0 +1,373 @@
+//! `[panel]` of the configuration: the shape of the file, and what is left of it once checked.
+//!
+//! The current cap and the permutation of a mis-wired panel are settings of the board (its firmware); no message
+//! of either protocol carries them, so they are not here.
+
+use std::time::Duration;
+
+use leitstand_core::{
+    limits::{PANEL_BOARDS_MAX, PANEL_MEDIA_MAX},
+    panel::{
+        PanelSize, debounce, link,
+        playback::{self, MayEnd, MediaId},
+    },
+};
+use leitstand_kit::config::{Diagnostics, Level, Path};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Illuminated buttons that play pictures and sounds in every browser.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PanelConfig {
+    /// Buttons of a board, 1 to 100. The media are numbered 1 to this, or to the highest button of any board
+    /// with its `id_offset`.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 1, max = 100))]
+    pub buttons: u8,
+    /// Folder with `NNN.jpg` and `NNN.mp3` (also png, webp, svg; ogg, opus, wav, flac; mp4) and, if wanted, a
+    /// `manifest.toml`. Relative to the configuration file.
+    #[serde(default = "media")]
+    pub media_dir: String,
+    /// What a press of the button does whose content plays.
+    #[serde(default)]
+    pub retrigger: Retrigger,
+    /// How a press is recognised; sent to boards that speak protocol v2. `eager` answers 5 to 10 ms after the
+    /// contact, `stable` after an undisturbed window and is for noisy sites.
+    #[serde(default)]
+    pub debounce: Debounce,
+    /// Window of the debouncing in milliseconds, 5 to 100.
+    #[serde(default = "thirty")]
+    #[schemars(range(min = 5, max = 100))]
+    pub debounce_window_ms: u8,
+    /// Whose end of a sound counts: `first` (any screen), `all` (the last of the screens with sound), or the
+    /// name of the primary screen.
+    #[serde(default = "first")]
+    pub may_end: String,
+    /// Brightness of the LEDs at the start, 0 to 100 percent.
+    #[serde(default = "fifty")]
+    #[schemars(range(min = 0, max = 100))]
+    pub brightness_percent: u8,
+    /// Volume at the start, 0 to 100 percent.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 0, max = 100))]
+    pub volume_percent: u8,
+    /// Production mode: `GET /test/play` and `GET /test/stop` answer only to local callers and tokens. Left out:
+    /// on when there are more than 10 buttons.
+    pub production: Option<bool>,
+    /// Also hold the lock file of the original server, `/var/lock/esp32-serial.lock`, while a board is open.
+    #[serde(default)]
+    pub compat_lock: bool,
+    /// The boards. None: buttons are only on the page and in the API.
+    #[serde(default)]
+    pub boards: Vec<BoardConfig>,
+}
+
+/// A board with buttons on a serial port.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoardConfig {
+    /// Name for pages and events, up to 40 characters.
+    pub name: String,
+    /// Serial device: a path, a pattern with `*` and `?` in its last part, `usb:VVVV:PPPP` (the first with these
+    /// ids) or `usb-serial:NUMBER`.
+    pub port: String,
+    /// Added to the board's button numbers, 0 to 998.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 998))]
+    pub id_offset: u16,
+    /// Buttons of this board, 1 to 100, where it differs from `[panel] buttons`.
+    #[schemars(range(min = 1, max = 100))]
+    pub buttons: Option<u8>,
+    /// Whether the board lights its own LED at a press. `false` for firmware up to 2.3.
+    #[serde(default = "yes")]
+    pub lights_itself: bool,
+    /// `auto` offers the checked binary protocol and falls back to text; `text` never offers it.
+    #[serde(default)]
+    pub protocol: ProtocolChoice,
+}
+
+/// What a press of the button does whose content plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Retrigger {
+    /// Plays from the start.
+    #[default]
+    Restart,
+    /// Nothing.
+    Ignore,
+    /// Stops.
+    Stop,
+}
+
+/// How a press is recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Debounce {
+    /// At the second pressed sample.
+    #[default]
+    Eager,
+    /// After an undisturbed window.
+    Stable,
+}
+
+/// Which protocol is offered to a board.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtocolChoice {
+    /// Binary v2 where the board knows it, else text.
+    #[default]
+    Auto,
+    /// Text only, for analysis on the wire.
+    Text,
+}
+
+fn ten() -> u8 {
+    10
+}
+fn thirty() -> u8 {
+    30
+}
+fn fifty() -> u8 {
+    50
+}
+fn hundred() -> u8 {
+    100
+}
+fn media() -> String {
+    "media".into()
+}
+fn first() -> String {
+    "first".into()
+}
+fn yes() -> bool {
+    true
+}
+
+/// The checked section: no string, unit or default is left in doubt.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For the playback machine.
+    pub playback: playback::Config,
+    /// The boards, in the order of their index.
+    pub boards: Vec<BoardSettings>,
+    /// As written; relative to the configuration's folder.
+    pub media_dir: String,
+    /// The name of the primary screen, when `may_end` is one.
+    pub primary: Option<String>,
+    /// For boards on v2.
+    pub debounce: debounce::Config,
+    /// Percent.
+    pub brightness: u8,
+    /// Percent.
+    pub volume: u8,
+    /// GET test paths only for local callers and tokens.
+    pub production: bool,
+    /// Hold the original server's lock too.
+    pub compat_lock: bool,
+}
+
+/// A checked board.
+#[derive(Clone, Debug)]
+pub struct BoardSettings {
+    /// For pages and events.
+    pub name: String,
+    /// As written.
+    pub port: String,
+    /// For the link.
+    pub link: link::Config,
+}
+
+impl Settings {
+    /// Highest media number.
+    #[must_use]
+    pub fn media(&self) -> u16 {
+        self.playback.media.get()
+    }
+}
+
+/// Checks what the schema cannot say. `at` is the place of the section. `None` when there was an error.
+pub fn check(raw: &PanelConfig, at: &Path, diags: &mut Diagnostics) -> Option<Settings> {
+    let errors = |diags: &Diagnostics| {
+        let list = diags.list().iter();
+        list.filter(|d| d.severity == Level::Error).count()
+    };
+    let errors_before = errors(diags);
+    let debounce = check_debounce(raw, at, diags);
+    if raw.may_end.is_empty() || raw.may_end.chars().count() > 40 {
+        diags
+            .error(
+                &at.key("may_end"),
+                "bad_name",
+                "whose end counts has to be said in 1 to 40 characters",
+            )
+            .allowed("first, all, or the name of a screen");
+    }
+    let (may_end, primary) = match raw.may_end.as_str() {
+        "first" => (MayEnd::First, None),
+        "all" => (MayEnd::All, None),
+        screen => (MayEnd::Primary, Some(screen.to_owned())),
+    };
+    let mut playback = playback::Config {
+        media: MediaId::new(1)?,
+        retrigger: match raw.retrigger {
+            Retrigger::Restart => playback::Retrigger::Restart,
+            Retrigger::Ignore => playback::Retrigger::Ignore,
+            Retrigger::Stop => playback::Retrigger::Stop,
+        },
+        may_end,
+        boards: Default::default(),
+    };
+    let mut boards = Vec::new();
+    let mut highest = u16::from(raw.buttons);
+    for i in 0..raw.boards.len() {
+        let at = at.key("boards").index(i);
+        let Some((settings, place)) = check_board(raw, i, &at, diags) else {
+            continue;
+        };
+        highest = highest.max(place.id_offset + u16::from(place.buttons.get()));
+        if playback.boards.push(place).is_err() && i == PANEL_BOARDS_MAX {
+            diags
+                .error(&at, "too_many_boards", "this is one board too many")
+                .allowed(format!("at most {PANEL_BOARDS_MAX}"));
+        }
+        boards.push(settings);
+    }
+    if errors(diags) > errors_before {
+        return None;
+    }
+    playback.media = MediaId::new(highest)?;
+    Some(Settings {
+        playback,
+        boards,
+        media_dir: raw.media_dir.clone(),
+        primary,
+        debounce: debounce?,
+        brightness: raw.brightness_percent.min(100),
+        volume: raw.volume_percent.min(100),
+        production: raw.production.unwrap_or(highest > 10),
+        compat_lock: raw.compat_lock,
+    })
+}
+
+fn check_debounce(
+    raw: &PanelConfig,
+    at: &Path,
+    diags: &mut Diagnostics,
+) -> Option<debounce::Config> {
+    let mode = match raw.debounce {
+        Debounce::Eager => debounce::Mode::Eager,
+        Debounce::Stable => debounce::Mode::Stable,
+    };
+    let window = Duration::from_millis(raw.debounce_window_ms.into());
+    let checked = debounce::Config::new(mode, window, SCAN);
+    if checked.is_err() {
+        diags
+            .error(
+                &at.key("debounce_window_ms"),
+                "bad_debounce",
+                format!(
+                    "a window of {} ms is less than two scans of 5 ms or more than 100 ms",
+                    raw.debounce_window_ms
+                ),
+            )
+            .allowed("10 to 100");
+    }
+    checked.ok()
+}
+
+/// The scan period of every known board (`specs/panel.md` 2.3).
+const SCAN: Duration = Duration::from_millis(5);
+
+fn check_board(
+    raw: &PanelConfig,
+    i: usize,
+    at: &Path,
+    diags: &mut Diagnostics,
+) -> Option<(BoardSettings, playback::Board)> {
+    let board = raw.boards.get(i)?;
+    let earlier = raw.boards.get(..i).unwrap_or_default();
+    if board.name.is_empty() || board.name.chars().count() > 40 {
+        diags
+            .error(&at.key("name"), "bad_name", "a board needs a name")
+            .allowed("1 to 40 characters");
+    }
+    if earlier.iter().any(|b| b.name == board.name) {
+        diags.error(
+            &at.key("name"),
+            "duplicate_name",
+            format!("two boards are called {:?}", board.name),
+        );
+    }
+    if let Err(why) = crate::port::check_pattern(&board.port) {
+        diags
+            .error(&at.key("port"), "bad_port", why)
+            .allowed("a path, a pattern, usb:VVVV:PPPP or usb-serial:NUMBER");
+    }
+    if earlier.iter().any(|b| b.port == board.port) {
+        diags.error(
+            &at.key("port"),
+            "duplicate_port",
+            format!("two boards use {}", board.port),
+        );
+    }
+    let buttons_of = |b: &BoardConfig| b.buttons.unwrap_or(raw.buttons);
+    let range = |b: &BoardConfig| {
+        let last = b.id_offset.saturating_add(buttons_of(b).into());
+        (b.id_offset.saturating_add(1), last)
+    };
+    let Some(buttons) = PanelSize::new(buttons_of(board)) else {
+        let at = match board.buttons {
+            Some(_) => at.key("buttons"),
+            None => at.clone(),
+        };
+        diags
+            .error(&at, "bad_buttons", "a board has at least one button")
+            .allowed("1 to 100");
+        return None;
+    };
+    let (first, last) = range(board);
+    if last > PANEL_MEDIA_MAX {
+        diags
+            .error(
+                &at.key("id_offset"),
+                "id_too_high",
+                format!("the highest button of this board would be {last}"),
+            )
+            .allowed(format!("ids up to {PANEL_MEDIA_MAX}"));
+        return None;
+    }
+    if let Some(other) = earlier.iter().find(|b| {
+        let (a, z) = range(b);
+        first <= z && a <= last
+    }) {
+        diags
+            .error(
+                &at.key("id_offset"),
+                "overlapping_ids",
+                format!(
+                    "buttons {first} to {last} of this board and those of {:?} share numbers",
+                    other.name
+                ),
+            )
+            .suggest(format!("id_offset = {}", range(other).1));
+    }
+    let link = link::Config {
+        buttons,
+        protocol: match board.protocol {
+            ProtocolChoice::Auto => link::Offer::Auto,
+            ProtocolChoice::Text => link::Offer::TextOnly,
+        },
+        lights_itself: board.lights_itself,
+    };
+    let settings = BoardSettings {
+        name: board.name.clone(),
+        port: board.port.clone(),
+        link,
+    };
+    let place = playback::Board {
+        buttons,
+        id_offset: board.id_offset,
+    };
+    Some((settings, place))
+}

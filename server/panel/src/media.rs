@@ -1,0 +1,651 @@
+//! What the buttons play: the files of `media_dir`, checked and versioned.
+//!
+//! `NNN.jpg` and `NNN.mp3` by default, other types by extension, other names and texts by a manifest
+//! (`manifest.toml` or `manifest.json`). A scan reads only the headers. Missing or damaged media never stop the
+//! service: they are listed, and the health says so. The folder is looked at again every two seconds; a change
+//! counts once it has stood still for one look, so that a file is not read while it is being copied.
+//!
+//! Only files that a scan found can be fetched: a request names a key of a table, never a path.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::sniff::{self, Kind, Use};
+
+/// Extensions looked for without a manifest, the preferred first.
+const IMAGES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "svg"];
+const SOUNDS: [&str; 5] = ["mp3", "ogg", "opus", "wav", "flac"];
+const FILMS: [&str; 1] = ["mp4"];
+/// Longest manifest. Reasoning: 999 entries of a few hundred bytes.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of each end of a file that go into its hash, besides size and time.
+const HASHED_BYTES: u64 = 64 * 1024;
+/// Names listed in `missing_files`, as upstream does.
+pub const MISSING_LISTED: usize = 10;
+
+/// A usable file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its name in the folder.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes.
+    pub size: u64,
+    /// How long it plays, when known.
+    pub duration_ms: Option<u64>,
+    /// Changes whenever the content does; 16 hex digits.
+    pub hash: String,
+    /// Path of the URL, with the version.
+    pub url: String,
+}
+
+/// What one button plays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item {
+    /// To look at.
+    pub image: Option<File>,
+    /// To listen to.
+    pub audio: Option<File>,
+    /// Both in one; then the others are not needed.
+    pub video: Option<File>,
+    /// Heading.
+    pub title: Option<String>,
+    /// What is said, for those who cannot hear it.
+    pub caption: Option<String>,
+    /// Language of title, caption and sound.
+    pub language: Option<String>,
+    /// Percent of the global volume.
+    pub volume: Option<u8>,
+}
+
+impl Item {
+    /// How long it plays.
+    #[must_use]
+    pub fn duration_ms(&self) -> Option<u64> {
+        let longest = self.video.as_ref().or(self.audio.as_ref())?;
+        longest.duration_ms
+    }
+}
+
+/// All media as of one scan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Media {
+    items: Vec<Item>,
+    /// Files that are missing or of no use: name and why.
+    missing: Vec<(String, &'static str)>,
+    /// What a person should look at, but plays all the same.
+    notes: Vec<String>,
+    rev: String,
+    files: BTreeMap<String, File>,
+}
+
+impl Media {
+    /// Scans `dir` for the media `1..=count`. A folder that cannot be read has none.
+    #[must_use]
+    pub fn scan(dir: &Path, count: u16) -> Self {
+        let mut scan = Scan {
+            dir,
+            media: Self::default(),
+            names: names(dir).unwrap_or_default(),
+        };
+        let manifest = scan.manifest();
+        for id in 1..=count {
+            let entry = manifest.get(&id).cloned().unwrap_or_default();
+            let item = scan.item(id, entry);
+            scan.media.items.push(item);
+        }
+        for id in manifest.keys().filter(|id| !(1..=count).contains(*id)) {
+            scan.media
+                .notes
+                .push(format!("the manifest names id {id}; ids are 1 to {count}"));
+        }
+        let mut media = scan.media;
+        let mut hash = Sha256::new();
+        for item in &media.items {
+            // The texts belong to the revision: a corrected caption must reach the screens.
+            hash.update(format!("{item:?}"));
+        }
+        media.rev = hex(&hash.finalize());
+        media
+    }
+
+    /// What button `id` plays; `None` outside 1..=count.
+    #[must_use]
+    pub fn item(&self, id: u16) -> Option<&Item> {
+        self.items.get(usize::from(id).checked_sub(1)?)
+    }
+
+    /// Highest id.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        u16::try_from(self.items.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Ids and what they play.
+    pub fn items(&self) -> impl Iterator<Item = (u16, &Item)> {
+        (1..).zip(&self.items)
+    }
+
+    /// The usable file of this name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&File> {
+        self.files.get(name)
+    }
+
+    /// Changes whenever any file or text does; 16 hex digits.
+    #[must_use]
+    pub fn rev(&self) -> &str {
+        &self.rev
+    }
+
+    /// Whether every button has what it needs.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// How many files are missing or of no use.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.missing.len()
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn missing_files(&self) -> Vec<String> {
+        self.missing
+            .iter()
+            .take(MISSING_LISTED)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// One sentence for the log: complete of expected, and the first that are missing.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let complete = self
+            .items
+            .iter()
+            .filter(|i| i.video.is_some() || (i.image.is_some() && i.audio.is_some()))
+            .count();
+        let mut text = format!("media: {complete} of {} complete", self.items.len());
+        for (i, (name, why)) in self.missing.iter().take(MISSING_LISTED).enumerate() {
+            text.push_str(if i == 0 { "; " } else { ", " });
+            text.push_str(name);
+            text.push(' ');
+            text.push_str(why);
+        }
+        if self.missing.len() > MISSING_LISTED {
+            text.push_str(&format!(
+                " and {} more",
+                self.missing.len() - MISSING_LISTED
+            ));
+        }
+        text
+    }
+
+    /// What plays all the same but deserves a look.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Ids whose content differs from `before`.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> Vec<u16> {
+        self.items()
+            .filter(|(id, item)| before.item(*id) != Some(item))
+            .map(|(id, _)| id)
+            .collect()
+    }
+}
+
+/// One entry of the manifest.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    id: u16,
+    image: Option<String>,
+    audio: Option<String>,
+    video: Option<String>,
+    title: Option<String>,
+    caption: Option<String>,
+    language: Option<String>,
+    volume: Option<u8>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    #[serde(default)]
+    item: Vec<Entry>,
+}
+
+struct Scan<'a> {
+    dir: &'a Path,
+    media: Media,
+    names: Vec<String>,
+}
+
+impl Scan<'_> {
+    fn manifest(&mut self) -> BTreeMap<u16, Entry> {
+        let mut entries = BTreeMap::new();
+        let Some(name) = ["manifest.toml", "manifest.json"]
+            .into_iter()
+            .find(|name| self.has(name))
+        else {
+            return entries;
+        };
+        match read_manifest(&self.dir.join(name)) {
+            Ok(manifest) => {
+                for entry in manifest.item {
+                    if entries.insert(entry.id, entry.clone()).is_some() {
+                        self.media.notes.push(format!(
+                            "{name} names id {} twice; the last counts",
+                            entry.id
+                        ));
+                    }
+                }
+            }
+            Err(why) => self.media.notes.push(format!("{name} is not used: {why}")),
+        }
+        entries
+    }
+
+    fn item(&mut self, id: u16, entry: Entry) -> Item {
+        let video = self.choose(id, entry.video, &FILMS, Use::Video, false);
+        let needed = video.is_none();
+        Item {
+            image: self.choose(id, entry.image, &IMAGES, Use::Image, needed),
+            audio: self.choose(id, entry.audio, &SOUNDS, Use::Audio, needed),
+            video,
+            title: entry.title,
+            caption: entry.caption,
+            language: entry.language,
+            volume: entry.volume.map(|v| v.min(100)),
+        }
+    }
+
+    /// The named file, or the first of the extensions that exists. What is needed and is not there is missing.
+    fn choose(
+        &mut self,
+        id: u16,
+        named: Option<String>,
+        extensions: &[&str],
+        purpose: Use,
+        needed: bool,
+    ) -> Option<File> {
+        let default = |extension: &&str| format!("{id:03}.{extension}");
+        let name = match named {
+            Some(name) => name,
+            None => {
+                let mut found = extensions.iter().map(default).filter(|n| self.has(n));
+                let first = found.next();
+                if let (Some(first), Some(second)) = (&first, found.next()) {
+                    self.media
+                        .notes
+                        .push(format!("{first} is used, not {second}"));
+                }
+                match first {
+                    Some(name) => name,
+                    None if needed => {
+                        let name = extensions.first().map(default).unwrap_or_default();
+                        self.media.missing.push((name, "is missing"));
+                        return None;
+                    }
+                    None => return None,
+                }
+            }
+        };
+        match self.file(&name, purpose) {
+            Ok(file) => {
+                self.media.files.insert(name, file.clone());
+                Some(file)
+            }
+            Err(why) => {
+                self.media.missing.push((name, why));
+                None
+            }
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names
+            .binary_search_by(|n| n.as_str().cmp(name))
+            .is_ok()
+    }
+
+    fn file(&self, name: &str, purpose: Use) -> Result<File, &'static str> {
+        // `names` holds plain names of this folder only, so a manifest cannot point anywhere else.
+        if !self.has(name) {
+            return Err("is missing");
+        }
+        let path = self.dir.join(name);
+        let unreadable = |_| "cannot be read";
+        let mut file = fs::File::open(&path).map_err(unreadable)?;
+        let meta = file.metadata().map_err(unreadable)?;
+        if !meta.is_file() {
+            return Err("is no file");
+        }
+        let header = sniff::sniff(&mut file).map_err(sniff::Defect::as_str)?;
+        if header.kind.purpose() != purpose {
+            return Err(match purpose {
+                Use::Image => "is no picture",
+                Use::Audio => "is no sound",
+                Use::Video => "is no film",
+            });
+        }
+        let hash = hash(&mut file, &meta).map_err(unreadable)?;
+        Ok(File {
+            url: format!("/media/{name}?v={hash}"),
+            name: name.into(),
+            kind: header.kind,
+            size: meta.len(),
+            duration_ms: header.duration_ms,
+            hash,
+        })
+    }
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, String> {
+    let text = fs::metadata(path)
+        .and_then(|meta| {
+            if meta.len() > MANIFEST_BYTES_MAX {
+                return Err(io::Error::other("it is longer than 1 MiB"));
+            }
+            fs::read_to_string(path)
+        })
+        .map_err(|e| e.to_string())?;
+    if path.extension().is_some_and(|e| e == "json") {
+        serde_json::from_str(&text).map_err(|e| e.to_string())
+    } else {
+        toml::from_str(&text).map_err(|e| e.message().to_owned())
+    }
+}
+
+/// Hashes size, time and both ends. Reasoning: reading 100 films whole at every start takes a Pi half a minute;
+/// a file that changes in neither of these has not been replaced by any ordinary means.
+fn hash(file: &mut fs::File, meta: &fs::Metadata) -> io::Result<String> {
+    use io::{Read, Seek, SeekFrom};
+    let mut hash = Sha256::new();
+    hash.update(meta.len().to_le_bytes());
+    hash.update(modified_ns(meta).to_le_bytes());
+    let mut ends = Vec::new();
+    for start in [0, meta.len().saturating_sub(HASHED_BYTES)] {
+        file.seek(SeekFrom::Start(start))?;
+        file.take(HASHED_BYTES).read_to_end(&mut ends)?;
+    }
+    hash.update(&ends);
+    Ok(hex(&hash.finalize()))
+}
+
+fn modified_ns(meta: &fs::Metadata) -> u128 {
+    meta.modified()
+        .ok()
+        .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
+        .map_or(0, |d| d.as_nanos())
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// Names in the folder that a browser may be sent to, sorted. Others (hidden, with odd characters) are as if
+/// they were not there, so that every name can stand in a URL as it is.
+fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let mut names: Vec<String> = fs::read_dir(dir)?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.') && name.chars().all(plain))
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Looks at the folder again and again.
+#[derive(Debug)]
+pub struct Watcher {
+    dir: PathBuf,
+    count: u16,
+    /// The folder as it was when it was last scanned.
+    scanned: Signature,
+    /// The folder at the last look.
+    seen: Signature,
+}
+
+/// Name, size and time of every file.
+type Signature = Vec<(String, u64, u128)>;
+
+fn signature(dir: &Path) -> Signature {
+    names(dir)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|name| {
+            let meta = fs::metadata(dir.join(&name)).ok()?;
+            Some((name, meta.len(), modified_ns(&meta)))
+        })
+        .collect()
+}
+
+impl Watcher {
+    /// Scans once, and remembers what it saw.
+    #[must_use]
+    pub fn start(dir: &Path, count: u16) -> (Self, Media) {
+        let scanned = signature(dir);
+        let watcher = Self {
+            dir: dir.into(),
+            count,
+            seen: scanned.clone(),
+            scanned,
+        };
+        (watcher, Media::scan(dir, count))
+    }
+
+    /// One look; a new scan when the folder changed and then stood still since the last look. Reads files:
+    /// call it where blocking is allowed.
+    pub fn look(&mut self) -> Option<Media> {
+        let now = signature(&self.dir);
+        let still = now == self.seen;
+        self.seen = now;
+        if !still || self.seen == self.scanned {
+            return None;
+        }
+        self.scanned.clone_from(&self.seen);
+        Some(Media::scan(&self.dir, self.count))
+    }
+}
+
+/// One button in the manifest that `GET /api/media` answers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MediaView {
+    /// Button.
+    pub id: u16,
+    /// Path of the picture.
+    pub image: Option<String>,
+    /// Path of the sound.
+    pub audio: Option<String>,
+    /// Path of the film.
+    pub video: Option<String>,
+    /// Sum of the files, for a preload within a budget.
+    pub bytes: u64,
+    /// How long it plays, when known.
+    pub duration_ms: Option<u64>,
+    /// Heading.
+    pub title: Option<String>,
+    /// What is said.
+    pub caption: Option<String>,
+    /// Language of the texts and the sound.
+    pub language: Option<String>,
+    /// Percent of the global volume.
+    pub volume: u8,
+    /// Whether it has all that it needs.
+    pub complete: bool,
+}
+
+impl MediaView {
+    /// The view of one item.
+    #[must_use]
+    pub fn new(id: u16, item: &Item) -> Self {
+        let url = |file: &Option<File>| file.as_ref().map(|f| f.url.clone());
+        Self {
+            id,
+            image: url(&item.image),
+            audio: url(&item.audio),
+            video: url(&item.video),
+            bytes: [&item.image, &item.audio, &item.video]
+                .into_iter()
+                .flatten()
+                .map(|f| f.size)
+                .sum(),
+            duration_ms: item.duration_ms(),
+            title: item.title.clone(),
+            caption: item.caption.clone(),
+            language: item.language.clone(),
+            volume: item.volume.unwrap_or(100),
+            complete: item.video.is_some() || (item.image.is_some() && item.audio.is_some()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs::write;
+
+    const SVG: &str = "<svg xmlns='http://www.w3.org/2000/svg'/>";
+
+    fn wav(ms: u32) -> Vec<u8> {
+        let data = 8 * ms;
+        let mut b = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        b.extend(8000_u32.to_le_bytes());
+        b.extend(8000_u32.to_le_bytes());
+        b.extend(b"\x01\0\x08\0data");
+        b.extend(data.to_le_bytes());
+        b.resize(b.len() + data as usize, 0x80);
+        b
+    }
+
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for id in 1..=3 {
+            write(dir.path().join(format!("{id:03}.svg")), SVG).unwrap();
+            write(dir.path().join(format!("{id:03}.wav")), wav(id * 100)).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_complete_folder() {
+        let dir = folder();
+        let media = Media::scan(dir.path(), 3);
+        assert!(media.complete(), "{}", media.summary());
+        assert_eq!(media.summary(), "media: 3 of 3 complete");
+        let item = media.item(2).unwrap();
+        assert_eq!(item.duration_ms(), Some(200));
+        let image = item.image.as_ref().unwrap();
+        assert_eq!(image.url, format!("/media/002.svg?v={}", image.hash));
+        assert!(media.item(0).is_none() && media.item(4).is_none());
+        assert_eq!(media.rev().len(), 16);
+    }
+
+    #[test]
+    fn what_is_missing_empty_or_damaged_is_listed_and_the_rest_plays() {
+        let dir = folder();
+        fs::remove_file(dir.path().join("001.wav")).unwrap();
+        write(dir.path().join("002.svg"), "").unwrap();
+        write(dir.path().join("003.wav"), "no sound").unwrap();
+        let media = Media::scan(dir.path(), 4);
+        assert_eq!(media.missing(), 5);
+        assert_eq!(
+            media.missing_files(),
+            ["001.mp3", "002.svg", "003.wav", "004.jpg", "004.mp3"]
+        );
+        assert_eq!(
+            media.summary(),
+            "media: 0 of 4 complete; 001.mp3 is missing, 002.svg is empty, 003.wav is no known picture or \
+             sound, 004.jpg is missing, 004.mp3 is missing"
+        );
+        assert!(media.item(1).unwrap().image.is_some());
+    }
+
+    #[test]
+    fn no_folder_is_no_media_and_the_first_ten_are_named() {
+        let media = Media::scan(Path::new("/nonexistent/media"), 10);
+        assert_eq!(media.missing(), 20);
+        assert_eq!(media.missing_files().len(), 10);
+        assert!(media.summary().ends_with("005.mp3 is missing and 10 more"));
+    }
+
+    #[test]
+    fn a_manifest_names_files_and_texts() {
+        let dir = folder();
+        write(dir.path().join("bell.wav"), wav(700)).unwrap();
+        write(
+            dir.path().join("manifest.toml"),
+            "[[item]]\nid = 1\naudio = 'bell.wav'\ntitle = 'Bell'\ncaption = 'Ding'\nvolume = 80\n\
+             [[item]]\nid = 2\nimage = '../../etc/passwd'\n[[item]]\nid = 9\n",
+        )
+        .unwrap();
+        let media = Media::scan(dir.path(), 3);
+        let bell = media.item(1).unwrap();
+        assert_eq!(bell.duration_ms(), Some(700));
+        assert_eq!(bell.title.as_deref(), Some("Bell"));
+        assert_eq!(bell.volume, Some(80));
+        assert_eq!(media.missing_files(), ["../../etc/passwd"]);
+        assert_eq!(media.notes(), ["the manifest names id 9; ids are 1 to 3"]);
+        assert!(media.file("bell.wav").is_some());
+        assert!(media.file("manifest.toml").is_none());
+        assert!(media.file("001.wav").is_none(), "replaced by the manifest");
+
+        write(dir.path().join("manifest.toml"), "[[item]]\nid = 'one'").unwrap();
+        let media = Media::scan(dir.path(), 3);
+        assert!(media.complete(), "a bad manifest falls back to the names");
+        assert_eq!(media.notes().len(), 1);
+    }
+
+    #[test]
+    fn content_decides_not_the_extension() {
+        let dir = folder();
+        write(dir.path().join("001.mp3"), wav(300)).unwrap();
+        write(dir.path().join("002.jpg"), wav(300)).unwrap();
+        let media = Media::scan(dir.path(), 3);
+        let audio = media.item(1).unwrap().audio.clone().unwrap();
+        assert_eq!((audio.name.as_str(), audio.kind), ("001.mp3", Kind::Wav));
+        assert_eq!(media.missing_files(), ["002.jpg"]);
+        assert_eq!(
+            media.notes(),
+            [
+                "001.mp3 is used, not 001.wav",
+                "002.jpg is used, not 002.svg"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_change_counts_once_it_stands_still() {
+        let dir = folder();
+        let (mut watcher, before) = Watcher::start(dir.path(), 3);
+        assert!(watcher.look().is_none());
+        write(dir.path().join("002.wav"), wav(900)).unwrap();
+        assert!(watcher.look().is_none(), "it may still be copied");
+        let after = watcher.look().unwrap();
+        assert_eq!(after.changed_since(&before), [2]);
+        assert_ne!(after.rev(), before.rev());
+        assert!(watcher.look().is_none());
+        fs::remove_file(dir.path().join("003.svg")).unwrap();
+        watcher.look();
+        let gone = watcher.look().unwrap();
+        assert_eq!(gone.changed_since(&after), [3]);
+        assert!(!gone.complete());
+    }
+}
