@@ -64,3 +64,43 @@ const _: () = assert!(
 );
 const _: () = assert!(PANEL_FRAME_MAX <= 255, "COBS needs one code byte only");
 const _: () = assert!(PANEL_EVENTS_MAX * "PRESS 1\n".len() > PANEL_READ_MAX);
+// --- gas, power ---------------------------------------------------------------------------------------
+
+use crate::time::Duration;
+
+/// A bucket of the averages. Reasoning: `monitor.md` 2.4; windows are multiples of it.
+pub const BUCKET_MS: u64 = 5_000;
+/// An average is known once so much is covered, or 80 % of a shorter window. Reasoning: `monitor.md` 2.4.
+pub const KNOWN_MS: u64 = 60_000;
+/// A sample counts at least so long without a successor. Reasoning: `monitor.md` 2.4.
+pub const HOLD_MIN: Duration = Duration::from_secs(15);
+/// A value older than so many cycles is stale; a sample is held so many cycles.
+pub const STALE_CYCLES: u32 = 3;
+/// Without a good poll for so long a cell is faulty. Reasoning: best in the field (`monitor.md` 9).
+pub const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// So many failed polls in a row make a cell faulty.
+pub const FAILED_POLLS_MAX: u8 = 5;
+/// So many good polls in a row make it healthy again.
+pub const GOOD_POLLS_TO_RECOVER: u8 = 3;
+/// A bad loop current becomes a fault after so long; until then the last good value is held.
+pub const HELD_SPAN: Duration = Duration::from_secs(5);
+/// A converter that stands still to the count for so long is suspect.
+pub const STUCK_SPAN: Duration = Duration::from_secs(24 * 3600);
+/// Read-backs that differ in a row before an output is faulty. Reasoning: `monitor.md` 3.4.
+pub const OUTPUT_MISMATCHES_MAX: u8 = 3;
+/// Shortest and longest shelving.
+pub const SHELVE_MIN: Duration = Duration::from_secs(5 * 60);
+/// Longest shelving: a shift.
+pub const SHELVE_MAX: Duration = Duration::from_secs(8 * 3600);
+/// Longest inhibition of a cell. Reasoning: a shift; what lasts longer is out of service.
+pub const INHIBIT_MAX: Duration = Duration::from_secs(8 * 3600);
+/// Longest lamp test.
+pub const LAMP_TEST_MAX: Duration = Duration::from_secs(10);
+/// Events between two drains. Reasoning: the dearest step loses all 64 cells at once: per cell a fault and an
+/// alarm, per zone three, per set point and per output one, and the site's own: under 320. When it is full,
+/// the newest are dropped, counted, and reported as `EventsLost`.
+pub const EVENTS_MAX: usize = 512;
+
+const _: () = assert!(KNOWN_MS.is_multiple_of(BUCKET_MS));
+const _: () = assert!(HELD_SPAN.as_secs() < SILENCE_MAX.as_secs());
+const _: () = assert!(EVENTS_MAX >= 64 * 2 + 16 * 3 + 64 + 64 + 16);

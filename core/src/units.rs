@@ -90,3 +90,25 @@ pub struct MilliVolt(pub i32);
     serde::Deserialize,
 )]
 pub struct PerMille(pub u16);
+
+/// Quotient rounded half up, for any sign of either; `divisor` must not be 0.
+pub(crate) const fn div_round(dividend: i64, divisor: i64) -> i64 {
+    let (dividend, divisor) = if divisor < 0 {
+        (-dividend, -divisor)
+    } else {
+        (dividend, divisor)
+    };
+    (2 * dividend + divisor).div_euclid(2 * divisor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::div_round;
+
+    #[test]
+    fn halves_go_up_whatever_the_sign() {
+        let quotients = [(5, 2), (-5, 2), (5, -2), (-5, -2), (7, 3), (8, 3), (-7, 3)];
+        let rounded = quotients.map(|(dividend, divisor)| div_round(dividend, divisor));
+        assert_eq!(rounded, [3, -2, -2, 3, 2, 3, -2]);
+    }
+}

@@ -1,17 +1,23 @@
 //! The alarm machine after ISA-18.2 / IEC 62682.
+//!
+//! [`AlarmState`] is the pure table; [`Alarm`] adds what belongs to one alarm object: since when, silenced,
+//! shelved. Overlays never touch the state: they only suppress horn and outputs.
 
-/// State of one alarm.
+use super::command::Refusal;
+use super::event::AlarmChange;
+use crate::time::{Duration, Instant};
+
+/// State of one alarm. *on*, *off*: its condition; *plain*: not latching.
 ///
 /// ```text
-///                 on                    ack
-///   Normal ---------------> ActiveUnack -----> ActiveAck
-///     ^  ^                   |   ^  ^ on         |
-///     |  | ack    off, plain |   |  +------------|-- LatchedUnack / LatchedAck / RtnUnack
-///     |  +------- RtnUnack <-+   |               |
-///     |                          |  off, latching|
-///     |             LatchedUnack <---            v
-///     |                | ack           LatchedAck (also: ActiveAck, off, latching)
-///     +---- reset -----+---------------- LatchedAck
+///               on                  ack                 off, plain
+///    Normal ----------> ActiveUnack -----> ActiveAck ----------------> Normal
+///                         |     |              |
+///              off, plain |     | off, latching| off, latching
+///                         v     v              v
+///   Normal <--- ack -- RtnUnack LatchedUnack -ack-> LatchedAck -- reset --> Normal
+///
+///   RtnUnack, LatchedUnack, LatchedAck -- on --> ActiveUnack
 /// ```
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
@@ -93,3 +99,121 @@ impl AlarmState {
         matches!(self, Self::ActiveUnack | Self::ActiveAck)
     }
 }
+
+impl AlarmState {
+    /// The condition is evaluated: stands (`on`) or not. Returns the state after it and what happened.
+    #[must_use]
+    pub const fn condition(self, on: bool, latching: bool) -> (Self, Option<AlarmChange>) {
+        match (self, on) {
+            (Self::ActiveUnack | Self::ActiveAck, true) => (self, None),
+            (_, true) => (Self::ActiveUnack, Some(AlarmChange::Raised)),
+            (Self::ActiveUnack, false) if latching => {
+                (Self::LatchedUnack, Some(AlarmChange::Latched))
+            }
+            (Self::ActiveUnack, false) => (Self::RtnUnack, Some(AlarmChange::Returned)),
+            (Self::ActiveAck, false) if latching => (Self::LatchedAck, Some(AlarmChange::Latched)),
+            (Self::ActiveAck, false) => (Self::Normal, Some(AlarmChange::Cleared)),
+            (Self::Normal | Self::RtnUnack | Self::LatchedUnack | Self::LatchedAck, false) => {
+                (self, None)
+            }
+        }
+    }
+
+    /// An operator has seen it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotRaised`] from `Normal`.
+    pub const fn acknowledge(self) -> Result<(Self, Option<AlarmChange>), Refusal> {
+        match self {
+            Self::Normal => Err(Refusal::NotRaised),
+            Self::ActiveUnack => Ok((Self::ActiveAck, Some(AlarmChange::Acknowledged))),
+            Self::RtnUnack => Ok((Self::Normal, Some(AlarmChange::Acknowledged))),
+            Self::LatchedUnack => Ok((Self::LatchedAck, Some(AlarmChange::Acknowledged))),
+            Self::ActiveAck | Self::LatchedAck => Ok((self, None)),
+        }
+    }
+
+    /// An operator unlatches it.
+    ///
+    /// # Errors
+    /// From every state but `LatchedAck`, with what is in the way.
+    pub const fn reset(self) -> Result<(Self, AlarmChange), Refusal> {
+        match self {
+            Self::LatchedAck => Ok((Self::Normal, AlarmChange::Cleared)),
+            Self::LatchedUnack => Err(Refusal::NotAcknowledged),
+            Self::ActiveUnack | Self::ActiveAck => Err(Refusal::StillActive),
+            Self::Normal | Self::RtnUnack => Err(Refusal::NotLatched),
+        }
+    }
+}
+
+/// One alarm object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Alarm {
+    pub(super) state: AlarmState,
+    pub(super) since: Option<Instant>,
+    /// When the horn was silenced for it; `None` = it may sound.
+    pub(super) silenced: Option<Instant>,
+    pub(super) shelved_until: Option<Instant>,
+}
+
+impl Alarm {
+    pub(super) fn condition(
+        &mut self,
+        now: Instant,
+        on: bool,
+        latching: bool,
+    ) -> Option<AlarmChange> {
+        let (state, change) = self.state.condition(on, latching);
+        self.enter(now, state);
+        if change == Some(AlarmChange::Raised) {
+            // A new alarm sounds, whatever was silenced before.
+            self.silenced = None;
+        }
+        change
+    }
+
+    pub(super) fn acknowledge(&mut self, now: Instant) -> Result<Option<AlarmChange>, Refusal> {
+        let (state, change) = self.state.acknowledge()?;
+        self.enter(now, state);
+        Ok(change)
+    }
+
+    pub(super) fn reset(&mut self, now: Instant) -> Result<AlarmChange, Refusal> {
+        let (state, change) = self.state.reset()?;
+        self.enter(now, state);
+        Ok(change)
+    }
+
+    /// Returns whether there was anything to silence.
+    pub(super) fn silence(&mut self, now: Instant) -> bool {
+        let sounds = self.sounds();
+        if sounds {
+            self.silenced = Some(now);
+        }
+        sounds
+    }
+
+    /// Whether the horn sounds for it, overlays aside.
+    pub(super) const fn sounds(&self) -> bool {
+        self.state.is_unacknowledged() && self.silenced.is_none()
+    }
+
+    /// When a silenced horn comes back.
+    pub(super) fn recurs_at(&self, after: Option<Duration>) -> Option<Instant> {
+        match (self.state, self.silenced, after) {
+            (AlarmState::ActiveUnack, Some(at), Some(after)) => Some(at + after),
+            _ => None,
+        }
+    }
+
+    fn enter(&mut self, now: Instant, state: AlarmState) {
+        if state != self.state {
+            self.state = state;
+            self.since = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

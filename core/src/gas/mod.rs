@@ -21,15 +21,20 @@
 
 pub mod alarm;
 pub mod analog;
+mod cell;
 pub mod command;
 pub mod event;
 pub mod index;
+mod mean;
 pub mod memory;
+mod output;
 pub mod plan;
 pub mod ra_gas;
 pub mod reading;
+mod set_point;
 pub mod station;
 pub mod status;
+mod zone;
 
 pub use alarm::AlarmState;
 pub use command::{AlarmKey, Command, Input, Refusal};

@@ -1,5 +1,8 @@
 //! The site as configured, by position. Names live in the shell; it checks its file and fills this.
 
+mod boards;
+mod check;
+
 use super::analog::{Bands, Curve};
 use super::index::{
     BoardIndex, BusIndex, CellIndex, CellSet, OutputIndex, SetPointIndex, ZoneIndex,
@@ -62,12 +65,6 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
             service: ServicePlan::default(),
             horn_recurs: None,
         }
-    }
-
-    /// Reports **every** mistake. A plan with one must not be started.
-    pub fn check(&self, mut report: impl FnMut(PlanError)) {
-        let _ = &mut report;
-        todo!()
     }
 }
 

@@ -1,10 +1,14 @@
 //! The RA-GAS CO/NO2 combi sensor: 30 holding registers to two channels, and a channel to ppm.
 
 use super::reading::FaultCode;
-use crate::units::Concentration;
+use crate::units::{Concentration, div_round};
 
 /// One read takes this many registers, from register 0, function 3.
 pub const REGISTERS: usize = 30;
+/// The upper rail of the 10-bit converter.
+const ADC_MAX: u16 = 1023;
+/// Bit 0 of the configuration: the cell is switched on.
+const CONFIG_ENABLED: u16 = 1;
 
 /// What registers 10..=18 (channel 1, NO2) or 20..=28 (channel 2, CO) hold. Unchecked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +73,32 @@ impl Channel {
     /// The first live check that fails: [`FaultCode::CellDisabled`], [`FaultCode::RangeInvalid`],
     /// [`FaultCode::CalibrationInvalid`], [`FaultCode::AdcRail`]. There is no value then.
     pub fn convert(&self) -> Result<Concentration, FaultCode> {
-        todo!()
+        let Calibration {
+            adc_zero,
+            adc_span,
+            ppm_zero,
+            ppm_span,
+        } = self.calibration;
+        if self.config & CONFIG_ENABLED == 0 {
+            return Err(FaultCode::CellDisabled);
+        }
+        if self.range_min >= self.range_max {
+            return Err(FaultCode::RangeInvalid);
+        }
+        if adc_zero == adc_span || ppm_zero == ppm_span {
+            return Err(FaultCode::CalibrationInvalid);
+        }
+        if self.adc == 0 || self.adc >= ADC_MAX {
+            return Err(FaultCode::AdcRail);
+        }
+        let rise = (i64::from(ppm_span) - i64::from(ppm_zero)) * 1000;
+        let counts = i64::from(self.adc) - i64::from(adc_zero);
+        let span = i64::from(adc_span) - i64::from(adc_zero);
+        let milli = i64::from(ppm_zero) * 1000 + div_round(counts * rise, span);
+        // At most 65 535 ppm over one count: beyond any i32 only with a nonsensical calibration.
+        i32::try_from(milli)
+            .map(Concentration::from_milli)
+            .map_err(|_| FaultCode::CalibrationInvalid)
     }
 
     /// Cell voltage in µV, for display only: `adc * 5 V / 1024`.
@@ -78,3 +107,6 @@ impl Channel {
         self.adc as u32 * 5_000_000 / 1024
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,10 @@
 //! Terms: *state of charge* (Ladestand) what is left in the battery; *operating time* (Laufzeit) the time the
 //! centre has run in its life, unlike *uptime*; *service interval* (Wartungsintervall).
 
+mod gauge;
+pub(crate) mod runtime;
+pub(crate) mod supply;
+
 use crate::time::{Duration, Instant};
 use crate::units::{MicroAmp, MilliVolt, PerMille};
 

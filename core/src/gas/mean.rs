@@ -1,0 +1,232 @@
+//! Time-weighted averages with sample hold, in fixed point.
+//!
+//! A sample counts from its instant until the next one, at most for its hold time. What it adds is kept in
+//! buckets of 5 s that start at multiples of 5 s; a window is a whole number of buckets, the running one
+//! included. Each window keeps its running sum, so that neither a sample nor an average walks the ring.
+
+use super::status::Average;
+use crate::limits::{BUCKET_MS, KNOWN_MS};
+use crate::time::{Duration, Instant};
+use crate::units::Concentration;
+
+use super::plan::WINDOWS_MAX;
+
+/// The windows of a site as bucket counts, unused ones 0.
+pub(super) type Windows = [u16; WINDOWS_MAX];
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sample {
+    /// Thousandths, not negative.
+    value: i64,
+    /// Accounted for up to here, ms.
+    from: u64,
+    /// Counts at most up to here, ms.
+    until: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    /// Thousandths times ms.
+    weighted: i64,
+    covered_ms: u32,
+}
+
+/// The history of one cell: `N` buckets of 10 bytes and the sums of all windows.
+#[derive(Debug)]
+pub(super) struct History<const N: usize> {
+    weighted: [i64; N],
+    covered: [u16; N],
+    /// Number of the first bucket in the future. The running one is `end - 1`; at its very end it still is the
+    /// running one. Numbers start at `N` at [`Instant::ZERO`], so that what was saved before a restart has
+    /// room below it.
+    end: u64,
+    sample: Sample,
+    sums: [Sum; WINDOWS_MAX],
+    /// Every bucket of the ring is empty.
+    blank: bool,
+}
+
+impl<const N: usize> History<N> {
+    pub(super) const fn new() -> Self {
+        Self {
+            weighted: [0; N],
+            covered: [0; N],
+            end: N as u64,
+            sample: Sample {
+                value: 0,
+                from: 0,
+                until: 0,
+            },
+            sums: [Sum {
+                weighted: 0,
+                covered_ms: 0,
+            }; WINDOWS_MAX],
+            blank: true,
+        }
+    }
+
+    /// Takes a sample that counts from `now` on, at most for `hold`. Negative values count as 0.
+    pub(super) fn sample(
+        &mut self,
+        now: Instant,
+        value: Concentration,
+        hold: Duration,
+        windows: &Windows,
+    ) {
+        self.advance(now, windows);
+        let from = now.as_millis();
+        let value = i64::from(value.clamped_at_zero().as_milli());
+        self.sample = Sample {
+            value,
+            from,
+            until: (now + hold).as_millis(),
+        };
+    }
+
+    /// Ends the hold of the last sample: it is no longer trusted.
+    pub(super) fn cut(&mut self, now: Instant, windows: &Windows) {
+        self.advance(now, windows);
+        self.sample.until = self.sample.from;
+    }
+
+    /// Nothing will change without a new sample.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sample.from >= self.sample.until && self.sums.iter().all(|sum| sum.covered_ms == 0)
+    }
+
+    /// Accounts for the time up to `now`. `windows` must be the same on every call.
+    pub(super) fn advance(&mut self, now: Instant, windows: &Windows) {
+        let now = now.as_millis();
+        let last = now.div_ceil(BUCKET_MS) + N as u64;
+        loop {
+            let edge = (self.end - N as u64) * BUCKET_MS;
+            self.account(now.min(edge), windows);
+            if last <= self.end {
+                return;
+            }
+            if self.is_idle() {
+                self.skip_to(last);
+                return;
+            }
+            self.open_next(windows);
+        }
+    }
+
+    /// The average over the window at position `at` of `windows`, as of `now`, which must not be earlier than
+    /// the last sample and not beyond the running bucket of a history that is not idle.
+    pub(super) fn average(&self, now: Instant, at: usize, windows: &Windows) -> Average {
+        let window_ms = u64::from(windows[at]) * BUCKET_MS;
+        let ahead = now
+            .as_millis()
+            .min(self.sample.until)
+            .saturating_sub(self.sample.from);
+        let covered_ms = u64::from(self.sums[at].covered_ms) + ahead;
+        let weighted = self.sums[at].weighted + self.sample.value * ahead as i64;
+        let enough_ms = window_ms * 4 / 5;
+        Average {
+            mean: mean(weighted, covered_ms),
+            covered: Duration::from_millis(covered_ms),
+            partial: covered_ms < enough_ms,
+            known: covered_ms > 0 && covered_ms >= enough_ms.min(KNOWN_MS),
+        }
+    }
+
+    /// Weighted sum and covered ms, as of `now`, of the bucket `age` buckets before the running one.
+    pub(super) fn bucket(&self, now: Instant, age: usize) -> (i64, u16) {
+        if age >= N {
+            return (0, 0);
+        }
+        let at = slot::<N>(self.end - 1 - age as u64);
+        let ahead = now
+            .as_millis()
+            .min(self.sample.until)
+            .saturating_sub(self.sample.from);
+        let ahead = if age == 0 { ahead.min(BUCKET_MS) } else { 0 };
+        (
+            self.weighted[at] + self.sample.value * ahead as i64,
+            self.covered[at] + ahead as u16,
+        )
+    }
+
+    /// Puts back a bucket `age` buckets before the running one, which must be empty so far.
+    pub(super) fn restore(&mut self, age: usize, bucket: (i64, u16), windows: &Windows) {
+        let (weighted, covered) = bucket;
+        if age >= N || covered == 0 || u64::from(covered) > BUCKET_MS {
+            return;
+        }
+        let at = slot::<N>(self.end - 1 - age as u64);
+        self.weighted[at] = weighted;
+        self.covered[at] = covered;
+        self.blank = false;
+        for (sum, &buckets) in self.sums.iter_mut().zip(windows) {
+            if age < usize::from(buckets) {
+                sum.weighted += weighted;
+                sum.covered_ms += u32::from(covered);
+            }
+        }
+    }
+
+    /// Puts what the sample covers up to `to` into the running bucket.
+    fn account(&mut self, to: u64, windows: &Windows) {
+        let until = to.min(self.sample.until);
+        let span = until.saturating_sub(self.sample.from);
+        if span == 0 {
+            return;
+        }
+        let at = slot::<N>(self.end - 1);
+        let weighted = self.sample.value * span as i64;
+        self.weighted[at] += weighted;
+        self.covered[at] += span as u16;
+        self.blank = false;
+        for (sum, &buckets) in self.sums.iter_mut().zip(windows) {
+            if buckets > 0 {
+                sum.weighted += weighted;
+                sum.covered_ms += span as u32;
+            }
+        }
+        self.sample.from = until;
+    }
+
+    /// The next bucket becomes the running one; the oldest of each window leaves it.
+    fn open_next(&mut self, windows: &Windows) {
+        for (sum, &buckets) in self.sums.iter_mut().zip(windows) {
+            let Some(oldest) = self.end.checked_sub(u64::from(buckets)) else {
+                continue;
+            };
+            if buckets > 0 {
+                let at = slot::<N>(oldest);
+                sum.weighted -= self.weighted[at];
+                sum.covered_ms -= u32::from(self.covered[at]);
+            }
+        }
+        let at = slot::<N>(self.end);
+        self.weighted[at] = 0;
+        self.covered[at] = 0;
+        self.end += 1;
+    }
+
+    fn skip_to(&mut self, end: u64) {
+        if !self.blank {
+            self.weighted.fill(0);
+            self.covered.fill(0);
+            self.blank = true;
+        }
+        self.end = end;
+    }
+}
+
+const fn slot<const N: usize>(number: u64) -> usize {
+    (number % N as u64) as usize
+}
+
+/// Rounded half up. `None` without cover: an empty window has no mean.
+fn mean(weighted: i64, covered_ms: u64) -> Option<Concentration> {
+    let covered = i64::try_from(covered_ms)
+        .ok()
+        .filter(|&covered| covered > 0)?;
+    let rounded = (2 * weighted + covered).div_euclid(2 * covered);
+    i32::try_from(rounded).ok().map(Concentration::from_milli)
+}
+
+#[cfg(test)]
+mod tests;
