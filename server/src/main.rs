@@ -7,6 +7,8 @@
 mod cli;
 mod exit;
 mod logging;
+#[allow(dead_code)] // until the gateway serves it
+mod ui;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -1,0 +1,62 @@
+// The site at one glance: one word, why, what to do about it, and a tile for each service.
+import { post } from "../api.js";
+import { follow, h, say, set, show } from "../dom.js";
+import { icon, swap } from "../icons.js";
+import { t } from "../i18n.js";
+import { open } from "../shell.js";
+import { store } from "../store.js";
+import { verdict } from "../verdict.js";
+import { act, roleNote } from "../elements/act.js";
+import "../elements/alarms.js";
+import { badge } from "../elements/badge.js";
+import { tiles } from "../elements/tiles.js";
+
+/** More than this does not fit a glance; the gas page has all. */
+const URGENT = 5;
+
+const word = h("h1", { class: "word" });
+const reason = h("p", { class: "reason" });
+const also = h("div", { class: "also" });
+let picture = icon("stale");
+const hero = h("section", { class: "hero", "aria-label": t("overview.state") }, picture, h("div", { class: "text" }, word, reason, also));
+
+const silence = act(t("gas.silence"), { glyph: "silent", kind: "", run: () => post("/api/v1/gas/horn/silence"), done: t("gas.silenced") });
+const ackAll = act(t("gas.ack_all"), { glyph: "good", kind: "primary", run: () => post("/api/v1/gas/alarms/ack-all"), done: t("gas.acked") });
+const horn = badge("ap3", t("horn.on"), "horn");
+const list = document.createElement("ls-alarms");
+const note = roleNote("operator");
+const more = h("a", { href: "/gas" });
+const urgent = h("section", { class: "card", "aria-labelledby": "urgent" },
+  h("header", null, h("h2", { id: "urgent" }, t("overview.urgent")), horn, h("div", { class: "actions" }, silence, ackAll)), note, list, more);
+const grid = h("div", { class: "tiles" });
+
+document.querySelector("main").append(h("div", { class: "overview" }, hero, urgent, grid));
+
+function draw() {
+  const now = verdict(store);
+  set(hero, "data-tone", now.tone);
+  set(hero, "data-unseen", String(Boolean(now.unseen)));
+  picture = swap(picture, now.tone);
+  say(word, now.word);
+  say(reason, now.reason);
+  show(also, now.also.length > 0);
+  follow(also, now.also.slice(0, 4), (part) => part.text, (part) => badge(part.tone, part.text));
+
+  const gas = store.gas;
+  show(urgent, gas && (gas.alarms.length > 0 || gas.status.horn.on));
+  if (gas) {
+    list.draw(gas, URGENT);
+    const rest = gas.alarms.length - URGENT;
+    show(more, rest > 0);
+    say(more, t("overview.more", { n: rest }));
+    show(horn, gas.status.horn.on);
+    silence.refresh(gas.status.horn.on && !store.stale("gas"));
+    show(silence, gas.status.horn.on);
+    ackAll.refresh(gas.status.unacknowledged > 0 && !store.stale("gas"));
+    show(ackAll, gas.status.unacknowledged > 1);
+    note.refresh();
+  }
+  follow(grid, tiles(store), (tile) => tile.id, (tile) => tile.make(), (node) => node.update(store));
+}
+
+open(draw);

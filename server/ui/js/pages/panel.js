@@ -1,0 +1,153 @@
+// A screen of the panel: shows and sounds what is pressed. With ?kiosk=1 nothing but that, filling the screen.
+import { get } from "../api.js";
+import { h, set } from "../dom.js";
+import { choose, t } from "../i18n.js";
+import { open } from "../shell.js";
+import { store } from "../store.js";
+import { preload } from "../panel/preload.js";
+import { Player } from "../panel/player.js";
+import { Socket } from "../panel/socket.js";
+import { Debug, Stage } from "../panel/stage.js";
+import { Wall } from "../panel/wall.js";
+
+const query = new URLSearchParams(location.search);
+const kiosk = query.get("kiosk") === "1";
+const silent = query.get("audio") === "0";
+const only = query.get("panel");
+const own = Math.max(0, Math.min(100, Number(query.get("volume") ?? 100) || 0));
+const main = document.querySelector("main");
+
+const audio = h("audio", { preload: "auto" });
+const video = h("video", { playsinline: true, preload: "auto", hidden: true });
+const socket = new Socket();
+const debug = new Debug();
+let media = [];
+let lostAt = Date.now();
+let version = null;
+let loading = null;
+
+const player = new Player({ audio, video, own, silent, report: (message) => { debug.log("→", message); socket.send(message); } });
+const stage = new Stage({ video, onUnlock: () => unlock(true) });
+const wall = kiosk ? null : new Wall();
+main.append(h("div", { class: kiosk ? "kiosk" : "panel-page" }, stage.node, wall?.node ?? null), audio, debug.node);
+document.documentElement.classList.toggle("is-kiosk", kiosk);
+
+function hello() {
+  const caps = ["image", "video", ...(silent ? [] : ["audio"]), ...(kiosk ? ["kiosk"] : [])];
+  const message = { type: "hello", screen: query.get("screen") ?? "", caps, locked: player.locked };
+  if (only) message.panel = only;
+  socket.send(message);
+}
+
+async function unlock(clicked) {
+  const may = await player.unlock();
+  if (may || clicked) hello();
+  stage.fault(clicked && !may ? t("panel.unlock_failed") : "");
+  if (clicked && kiosk) document.documentElement.requestFullscreen?.().catch(() => {});
+  if (may) load();
+}
+
+/** Loads the manifest, then the media, most pressed first. */
+async function load() {
+  loading?.abort();
+  const mine = (loading = new AbortController());
+  try {
+    const manifest = await get("/api/media");
+    media = manifest.items ?? [];
+    const order = [...media].sort((a, b) => (b.plays ?? 0) - (a.plays ?? 0) || a.id - b.id);
+    const tell = (state) => {
+      stage.loaded(state);
+      socket.send({ type: "ready", preloaded: state.done, total: state.total });
+    };
+    const result = await preload(order, { sound: !silent, told: tell, signal: mine.signal });
+    debug.log("preload", result);
+  } catch (problem) {
+    debug.log("media", problem.message);
+  }
+  wall?.draw(store.panel, media);
+}
+
+const handlers = {
+  hello(message) {
+    // A new server may have brought new pages; a screen that nobody touches would keep the old ones for ever.
+    if (kiosk && version !== null && version !== message.version) location.reload();
+    version = message.version;
+    if (message.volume !== undefined) player.volume(message.volume);
+    if (!message.current) player.stop();
+  },
+  play(message) {
+    if (only && message.panel && message.panel !== only) return;
+    stage.fault("");
+    player.play(message);
+  },
+  stop: () => player.stop(),
+  volume: (message) => player.volume(message.value),
+  media_changed: () => load(),
+};
+
+socket.addEventListener("open", () => {
+  stage.link(true);
+  debug.log("connected");
+  hello();
+  if (media.length === 0) load();
+});
+socket.addEventListener("lost", () => {
+  if (!stage.wasLost) lostAt = Date.now();
+  stage.wasLost = true;
+  stage.link(false, lostAt);
+  debug.log("connection lost");
+});
+socket.addEventListener("message", ({ detail }) => {
+  stage.wasLost = false;
+  if (detail.type !== "pong") debug.log("←", detail);
+  handlers[detail.type]?.(detail);
+});
+player.addEventListener("change", () => {
+  stage.content(player);
+  stage.sound(player);
+});
+player.addEventListener("locked", () => hello());
+player.addEventListener("failed", ({ detail }) => {
+  stage.fault(t("panel.failed"));
+  debug.log("media error", detail);
+});
+setInterval(() => stage.progress(player), 250);
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey && event.key.toLowerCase() === "d") {
+    event.preventDefault();
+    debug.toggle();
+  } else if (event.key === " " && !event.target.closest("button, input, select, a, summary, textarea")) {
+    event.preventDefault();
+    player.toggle();
+  }
+});
+
+async function stayAwake() {
+  try {
+    await navigator.wakeLock?.request("screen");
+  } catch (error) {
+    debug.log("wake lock", error.message); // needs https, or the machine itself
+  }
+}
+
+async function start() {
+  if (kiosk) {
+    set(document.body, "data-stale", "false");
+    try {
+      choose((await get("/api/v1/site")).language);
+    } catch { /* the socket says that there is no link */ }
+    stayAwake();
+    document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") stayAwake(); });
+  } else {
+    open(() => wall.draw(store.panel, media));
+  }
+  stage.link(false, lostAt);
+  stage.content(player);
+  stage.sound(player);
+  socket.start();
+  // Where the browser allows sound without a click (a kiosk started for it), no button is shown at all.
+  unlock(false);
+}
+
+start();

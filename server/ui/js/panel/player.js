@@ -1,0 +1,190 @@
+// Plays one thing at a time: a picture with its sound, or a film. Reports to the server what it did, always with the
+// `seq` of the play it belongs to, so that a late report about the last play cannot end this one.
+
+/** A pause longer than this counts as the end. Reasoning: nobody comes back after a minute, and the button must live. */
+const PAUSE_MAX_MS = 60000;
+/** Late joiners closer than this are not moved: the jump would be heard more than the difference. */
+const DRIFT_MS = 1000;
+
+export class Player extends EventTarget {
+  #report;
+  #frame = null;
+  #at = 0;
+  #pauseTimer = null;
+  #global = 100;
+
+  /** `audio` and `video` are elements, `report(message)` sends to the server, `own` is this screen's volume in percent. */
+  constructor({ audio, video, report, own = 100, silent = false }) {
+    super();
+    this.audio = audio;
+    this.video = video;
+    this.own = own;
+    this.silent = silent;
+    this.locked = true;
+    this.#report = report;
+    for (const element of [audio, video]) {
+      element.addEventListener("loadedmetadata", () => this.#metadata(element));
+      element.addEventListener("playing", () => this.#started(element));
+      element.addEventListener("ended", () => this.#ended(element));
+      element.addEventListener("error", () => this.#failed(element, "cannot be decoded or loaded"));
+      element.addEventListener("timeupdate", () => this.#tell());
+    }
+  }
+
+  get frame() {
+    return this.#frame;
+  }
+  get element() {
+    return this.#frame?.video ? this.video : this.audio;
+  }
+  get paused() {
+    return Boolean(this.#frame?.paused);
+  }
+  /** Where the content is, in ms: by the element where it sounds, else by the clock. */
+  get position() {
+    if (!this.#frame) return 0;
+    if (this.#frame.sounding) return this.element.currentTime * 1000;
+    return this.#frame.position_ms + performance.now() - this.#at;
+  }
+  get duration() {
+    const seconds = this.element.duration;
+    return this.#frame?.duration_ms ?? (Number.isFinite(seconds) ? seconds * 1000 : null);
+  }
+
+  /** Asks the browser for permission to sound: needs a click, or a kiosk's autoplay flag. Answers whether it may. */
+  async unlock() {
+    if (this.silent) return false;
+    try {
+      const context = new AudioContext();
+      if (context.state === "suspended") await Promise.race([context.resume(), new Promise((done) => setTimeout(done, 300))]);
+      const source = context.createBufferSource();
+      source.buffer = context.createBuffer(1, 1, 22050);
+      source.connect(context.destination);
+      source.start();
+      const playing = this.#frame;
+      if (!playing) {
+        this.audio.src = "/ui/sound/silence.wav";
+        await this.audio.play();
+      } else await this.audio.play().catch((error) => { if (error.name === "NotAllowedError") throw error; });
+      this.locked = false;
+      context.close();
+      if (playing) this.#begin(this.position);
+    } catch {
+      this.locked = true;
+    }
+    this.#tell();
+    return !this.locked;
+  }
+
+  play(frame) {
+    const same = this.#frame && this.#frame.id === frame.id && this.#frame.seq === frame.seq;
+    if (same) {
+      // The link came back while this very play went on.
+      if (Math.abs(this.position - frame.position_ms) > DRIFT_MS && !this.paused) this.element.currentTime = frame.position_ms / 1000;
+      return;
+    }
+    this.stop();
+    this.#at = performance.now();
+    this.#frame = { ...frame, position_ms: frame.position_ms ?? 0, sounding: false, started: false, paused: false, share: (frame.volume ?? 100) / Math.max(1, this.#global) };
+    this.#begin(this.#frame.position_ms);
+    this.#tell();
+  }
+
+  #begin(position) {
+    const frame = this.#frame;
+    const source = frame.video ?? frame.audio;
+    if (!source) {
+      if (!this.locked && !this.silent) this.#send({ type: "error", reason: "no sound" });
+      return;
+    }
+    const element = this.element;
+    this.volume(this.#global);
+    element.src = source;
+    // A film may run without sound on a locked or silent screen; a picture then simply stands.
+    element.muted = this.locked || this.silent;
+    if (element.muted && element === this.audio) return;
+    if (position > 0) element.currentTime = position / 1000;
+    element.play().catch((error) => {
+      if (this.#frame !== frame || error.name === "AbortError") return;
+      if (error.name === "NotAllowedError") {
+        this.locked = true;
+        this.dispatchEvent(new Event("locked"));
+      } else this.#failed(element, error.message);
+    });
+  }
+
+  stop() {
+    clearTimeout(this.#pauseTimer);
+    this.#frame = null;
+    for (const element of [this.audio, this.video]) {
+      element.pause();
+      if (element.hasAttribute("src")) {
+        element.removeAttribute("src");
+        element.load();
+      }
+    }
+    this.#tell();
+  }
+
+  /** Space: pause or go on. Nothing when idle. */
+  toggle() {
+    const frame = this.#frame;
+    if (!frame?.sounding) return;
+    frame.paused = !frame.paused;
+    if (frame.paused) {
+      this.element.pause();
+      this.#pauseTimer = setTimeout(() => {
+        if (this.#frame === frame && frame.paused) this.#send({ type: "ended" });
+      }, PAUSE_MAX_MS);
+    } else {
+      clearTimeout(this.#pauseTimer);
+      this.element.play().catch(() => this.#failed(this.element, "cannot resume"));
+    }
+    this.#tell();
+  }
+
+  /** The site's volume in percent; the button's share and this screen's own are kept. */
+  volume(global) {
+    this.#global = global;
+    const share = this.#frame?.share ?? 1;
+    for (const element of [this.audio, this.video]) element.volume = Math.max(0, Math.min(1, (global / 100) * share * (this.own / 100)));
+  }
+
+  #metadata(element) {
+    if (!this.#mine(element)) return;
+    const ms = Math.round(element.duration * 1000);
+    if (!this.#frame.duration_ms && Number.isFinite(ms)) this.#report({ type: "media_info", id: this.#frame.id, duration_ms: ms });
+  }
+
+  #started(element) {
+    if (!this.#mine(element)) return;
+    this.#frame.sounding = true;
+    if (!this.#frame.started && !this.locked && !this.silent) this.#send({ type: "started", latency_ms: Math.round(performance.now() - this.#at) });
+    this.#frame.started = true;
+    this.#tell();
+  }
+
+  #ended(element) {
+    if (!this.#mine(element) || this.locked || this.silent) return;
+    this.#send({ type: "ended" });
+  }
+
+  #failed(element, reason) {
+    if (!this.#mine(element)) return;
+    if (!this.locked && !this.silent) this.#send({ type: "error", reason });
+    this.dispatchEvent(new CustomEvent("failed", { detail: reason }));
+  }
+
+  /** Whether an event of `element` belongs to what plays: the unlocking clip also ends. */
+  #mine(element) {
+    return this.#frame !== null && element === this.element && element.hasAttribute("src") && !element.src.endsWith("/silence.wav");
+  }
+
+  #send(message) {
+    this.#report({ ...message, id: this.#frame.id, seq: this.#frame.seq });
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
