@@ -1,1 +1,10 @@
-//! Placeholder.
+//! # leitstand-gas
+//!
+//! The gas-warning service: polls sensors, evaluates zones, keeps alarms over restarts, switches relays.
+
+pub mod config;
+pub mod seam;
+pub mod simulate;
+pub mod site;
+mod task;
+pub mod view;
