@@ -111,7 +111,10 @@ impl Garage {
         if let Err(error) = result {
             text.push_str(&format!("error: {error}\n"));
         }
-        text
+        // The time is right-aligned; expected texts start at the margin.
+        text.lines()
+            .map(|line| format!("{}\n", line.trim_start()))
+            .collect()
     }
 
     fn ack(&self, at_s: u64, id: &str) -> At {
@@ -164,22 +167,22 @@ fn an_operator_acknowledges_and_resets() {
     check(
         &garage.run(READINGS, &commands, Some(26), Style::Text),
         expect![[r#"
-                     0 s  OutputChanged     fault on
-                    10 s  AlarmRaised       garage.co_ap3 (AP3) is ActiveUnack at 160
-                    10 s  ZoneLevelChanged  garage ap3
-                    10 s  OutputChanged     fan on
-                    10 s  OutputChanged     horn on
-                    12 s  CommandRefused    reset co_ap3: still_active
-                    12 s  AlarmAcknowledged garage.co_ap3 (AP3) is ActiveAck at 160
-                    12 s  OutputChanged     horn off
-                    20 s  AlarmLatched      garage.co_ap3 (AP3) is LatchedAck at 139.9
-                    25 s  AlarmCleared      garage.co_ap3 (AP3) is Normal at 139.9
-                    25 s  ZoneLevelChanged  garage normal
-                    25 s  OutputChanged     fan off
-                    25 s  CellFault         no2_1 silence
-                    25 s  ZoneHealthChanged garage degraded
-                    25 s  OutputChanged     fault off
-                    26 s  Summary           garage normal, degraded;
+            0 s  OutputChanged     fault on
+            10 s  AlarmRaised       garage.co_ap3 (AP3) is ActiveUnack at 160
+            10 s  ZoneLevelChanged  garage ap3
+            10 s  OutputChanged     fan on
+            10 s  OutputChanged     horn on
+            12 s  CommandRefused    reset co_ap3: still_active
+            12 s  AlarmAcknowledged garage.co_ap3 (AP3) is ActiveAck at 160
+            12 s  OutputChanged     horn off
+            20 s  AlarmLatched      garage.co_ap3 (AP3) is LatchedAck at 139.9
+            25 s  AlarmCleared      garage.co_ap3 (AP3) is Normal at 139.9
+            25 s  ZoneLevelChanged  garage normal
+            25 s  OutputChanged     fan off
+            25 s  CellFault         no2_1 silence
+            25 s  ZoneHealthChanged garage degraded
+            25 s  OutputChanged     fault off
+            26 s  Summary           garage normal, degraded;
         "#]],
     );
 }
@@ -191,15 +194,15 @@ fn silence_after_the_last_row_is_seen_only_with_until() {
     check(
         &garage.run(csv, &[], Some(11), Style::Text),
         expect![[r#"
-                 0 s  OutputChanged     fault on
-                10 s  CellFault         co_1 silence
-                10 s  CellFault         co_2 silence
-                10 s  CellFault         no2_1 silence
-                10 s  ZoneHealthChanged garage lost
-                10 s  OutputChanged     fault off
-                10 s  OutputChanged     fan on
-                11 s  Summary           garage normal, lost;
-    "#]],
+            0 s  OutputChanged     fault on
+            10 s  CellFault         co_1 silence
+            10 s  CellFault         co_2 silence
+            10 s  CellFault         no2_1 silence
+            10 s  ZoneHealthChanged garage lost
+            10 s  OutputChanged     fault off
+            10 s  OutputChanged     fan on
+            11 s  Summary           garage normal, lost;
+        "#]],
     );
 }
 
