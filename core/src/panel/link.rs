@@ -11,6 +11,9 @@
 //!     └──────────────────┴────────────────── Online(Text) ◀──────────────────┘ (offers again)
 //! ```
 //!
+//! "Clear text" is a line of text v1 while v2 is spoken: the board was reset, or gave v2 up. A board that does
+//! not answer text may still be speaking v2 with a gateway that is no more, so it is asked in both.
+//!
 //! The link keeps what the board should show (selection, brightness, debounce) and says it again after
 //! every connect and every READY, so its owner never re-sends anything.
 //!
@@ -35,10 +38,16 @@
 //! }
 //! ```
 
-use heapless::Vec;
+mod command;
+mod receive;
 
-use super::debounce;
-use super::{ButtonId, PanelSize};
+use heapless::{Deque, String, Vec};
+
+use self::command::{Open, What};
+use super::frame::{self, Frames};
+use super::line::HostLines;
+use super::{ButtonId, ButtonSet, PanelSize, debounce};
+use crate::limits::{PANEL_COMMANDS_MAX, PANEL_EVENTS_MAX, PANEL_HOST_LINE_MAX, PANEL_OPEN_MAX};
 use crate::machine::Machine;
 use crate::time::{Duration, Instant};
 
@@ -144,13 +153,13 @@ pub enum Output {
 /// What a board did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoardEvent {
-    /// The board answers and the protocol is settled. Comes again after a restart of the board.
+    /// The board answers and the protocol is settled. Comes again whenever the protocol was settled anew.
     Online(BoardInfo),
     /// The board is gone. Comes once, and only after an `Online`.
     Offline(OfflineCause),
     /// The board was reset (READY). `Online` follows.
     Restarted,
-    /// A button was pressed. Comes in the order of the presses.
+    /// A button was pressed. Comes in the order of the presses, and perhaps before the protocol is settled.
     Press(ButtonEvent),
     /// A button was let go.
     Release(ButtonEvent),
@@ -284,63 +293,505 @@ pub struct LinkStats {
     pub restarts: u32,
 }
 
+/// Between heartbeats. This and the next five: panel specification 3.5 to 3.7, decisions 23.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Without a byte until the link is down.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Until a command counts as unanswered.
+const ANSWER: Duration = Duration::from_millis(250);
+/// Until the offer of v2 counts as declined.
+const OFFER: Duration = Duration::from_millis(300);
+/// After an LED command in which a press may have crossed it.
+const CROSSING: Duration = Duration::from_millis(200);
+/// Bad frames in a row until v2 is given up.
+const BAD_FRAMES: u8 = 5;
+/// From opening until the port is opened anew, if no board ever answered. Longer than [`SILENCE`]: opening
+/// can reset a board, and a board may take seconds to start.
+const SEEK: Duration = Duration::from_secs(10);
+/// After an unasked FW in which a READY is its cause, and the other way round.
+const GREETING: Duration = Duration::from_secs(1);
+/// After FW in which boards of 2.4 send a superfluous OK; nothing else is sent meanwhile.
+const LATE_OK: Duration = Duration::from_millis(50);
+/// READYs in answer to an offer until no more is offered.
+const OFFERS_MAX: u8 = 3;
+/// Bytes to send between two drains. Reasoning: all open commands, an offer, a probe, a heartbeat.
+const SEND_MAX: usize = 256;
+
 /// The host's end of one cable.
 pub struct HostLink {
     config: Config,
+    state: State,
+    /// What was told with the last `Online`; `None` after `Offline`.
+    online: Option<BoardInfo>,
     stats: LinkStats,
+
+    // What is known of the board.
+    firmware: String<PANEL_HOST_LINE_MAX>,
+    version: Option<[u8; 3]>,
+    caps: u16,
+    boot_id: Option<u32>,
+    /// Number of the next button event; unknown until the first one, or until a READY.
+    next_seq: Option<u16>,
+    stuck: ButtonSet,
+    ready_at: Option<Instant>,
+
+    // Receiving.
+    lines: HostLines,
+    frames: Frames,
+    bad_in_a_row: u8,
+
+    // Heartbeat.
+    last_rx: Instant,
+    next_ping: Instant,
+    /// The heartbeat without an answer: when and with which nonce.
+    ping: Option<(Instant, u32)>,
+    nonce: u32,
+    /// When to ask in v2, because text gets no answer.
+    probe_at: Option<Instant>,
+
+    // Sending.
+    open: Deque<Open, PANEL_OPEN_MAX>,
+    commands: Deque<Command, PANEL_COMMANDS_MAX>,
+    tag: u8,
+    hold_until: Option<Instant>,
+    /// Whether v2 was offered on this connection, how often in vain, and whether it was declined.
+    offers: u8,
+    declined: bool,
+    version_asked: bool,
+    status: BoardStatus,
+
+    // What the board should show.
+    led: Option<ButtonId>,
+    /// What is still to be sent to that end.
+    led_due: Option<LedCommand>,
+    /// An LED command went unanswered twice; say it again at the next sign of life.
+    led_unsure: bool,
+    /// When the last LED command was sent, for rule P8.
+    led_sent: Option<Instant>,
+    /// The last press may have crossed an LED command.
+    crossed: bool,
+    brightness: Option<u8>,
+    brightness_due: bool,
+    debounce: Option<debounce::Config>,
+    debounce_due: bool,
+
+    // To be drained.
+    send: Deque<u8, SEND_MAX>,
+    events: Deque<BoardEvent, PANEL_EVENTS_MAX>,
+    events_lost: u16,
+    reopen: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No port.
+    Closed,
+    /// No protocol is settled: at the beginning, and after v2 was given up.
+    Seeking { since: Instant },
+    /// `HELLO 2` is out; nothing else is sent until it is settled.
+    Offering { until: Instant },
+    /// Settled.
+    Online(Protocol),
 }
 
 impl HostLink {
     /// A link whose port is not open yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, stats: LinkStats::default() }
+        Self {
+            config,
+            state: State::Closed,
+            online: None,
+            stats: LinkStats::default(),
+            firmware: String::new(),
+            version: None,
+            caps: 0,
+            boot_id: None,
+            next_seq: None,
+            stuck: ButtonSet::EMPTY,
+            ready_at: None,
+            lines: HostLines::default(),
+            frames: Frames::default(),
+            bad_in_a_row: 0,
+            last_rx: Instant::ZERO,
+            next_ping: Instant::ZERO,
+            ping: None,
+            nonce: 0,
+            probe_at: None,
+            open: Deque::new(),
+            commands: Deque::new(),
+            tag: 0,
+            hold_until: None,
+            offers: 0,
+            declined: false,
+            version_asked: false,
+            status: BoardStatus::EMPTY,
+            led: None,
+            led_due: None,
+            led_unsure: false,
+            led_sent: None,
+            crossed: false,
+            brightness: None,
+            brightness_due: false,
+            debounce: None,
+            debounce_due: false,
+            send: Deque::new(),
+            events: Deque::new(),
+            events_lost: 0,
+            reopen: false,
+        }
     }
 
     /// Whether the board answers, and who it is.
     #[must_use]
-    pub fn online(&self) -> Option<BoardInfo> {
-        None
+    pub const fn online(&self) -> Option<BoardInfo> {
+        self.online
     }
 
     /// The board's own name and version as it printed them, e.g. `selection-panel v2.5.1`; empty if unknown.
     #[must_use]
     pub fn firmware(&self) -> &str {
-        ""
+        &self.firmware
     }
 
     /// Counters and times.
     #[must_use]
-    pub fn stats(&self) -> LinkStats {
+    pub const fn stats(&self) -> LinkStats {
         self.stats
     }
 
-    /// Buttons the board reported as stuck since its last start.
+    /// Buttons the board reported as stuck since its last start and that were not heard of since; v2 only.
     #[must_use]
-    pub fn stuck(&self) -> super::ButtonSet {
-        super::ButtonSet::EMPTY
+    pub const fn stuck(&self) -> ButtonSet {
+        self.stuck
+    }
+
+    /// The LED that should be lit now.
+    #[must_use]
+    pub const fn led(&self) -> Option<ButtonId> {
+        self.led
     }
 
     /// The settings it was made with.
     #[must_use]
-    pub fn config(&self) -> Config {
+    pub const fn config(&self) -> Config {
         self.config
     }
+
+    // --- transitions -----------------------------------------------------------------------------
+
+    fn opened(&mut self, now: Instant) {
+        self.closed(OfflineCause::Closed);
+        self.firmware.clear();
+        self.version = None;
+        self.offers = 0;
+        self.declined = false;
+        self.version_asked = false;
+        self.last_rx = now;
+        self.seek(now);
+    }
+
+    /// Asks who is there, in text. A line feed first: it ends whatever the board has half read.
+    fn seek(&mut self, now: Instant) {
+        self.state = State::Seeking { since: now };
+        self.lines.clear();
+        self.frames.clear();
+        self.bad_in_a_row = 0;
+        self.drop_open(Failure::Timeout);
+        self.put(b"\n");
+        self.ping(now);
+        self.probe_at = (self.config.protocol == Offer::Auto).then(|| now + ANSWER);
+    }
+
+    /// Text works: says what the board should show, and offers v2.
+    fn begin(&mut self, now: Instant) {
+        self.state = State::Seeking { since: now };
+        self.drop_open(Failure::Timeout);
+        self.ping = None;
+        self.probe_at = None;
+        self.hold_until = None;
+        self.reassert();
+        if self.config.protocol == Offer::Auto && !self.declined && self.offers < OFFERS_MAX {
+            self.flush_led(now);
+            self.offers += 1;
+            self.state = State::Offering { until: now + OFFER };
+            self.transmit(now, What::Offer, false);
+        } else {
+            self.settled(now, Protocol::Text);
+        }
+    }
+
+    /// All that the board forgot, or that was said to another one.
+    fn reassert(&mut self) {
+        self.led_due = Some(self.led_command());
+        self.led_unsure = false;
+        self.crossed = false;
+        self.brightness_due = self.brightness.is_some();
+        self.debounce_due = self.debounce.is_some();
+    }
+
+    fn led_command(&self) -> LedCommand {
+        self.led.map_or(LedCommand::Clear { only_if: None }, LedCommand::Set)
+    }
+
+    fn settled(&mut self, now: Instant, protocol: Protocol) {
+        self.state = State::Online(protocol);
+        self.probe_at = None;
+        self.offers = 0;
+        self.bad_in_a_row = 0;
+        let v2 = protocol == Protocol::V2;
+        let info = BoardInfo {
+            protocol,
+            buttons: self.online.and_then(|info| info.buttons),
+            boot_id: if v2 { self.boot_id } else { None },
+            firmware: self.version,
+        };
+        self.online = Some(info);
+        self.next_ping = now + HEARTBEAT;
+        if v2 {
+            self.lines.clear();
+            if self.version.is_none() || self.boot_id.is_none() {
+                self.put(&frame::encode(&frame::FromHost::Hello { proto: frame::VERSION }));
+            }
+        }
+        self.tell(BoardEvent::Online(info));
+    }
+
+    /// The board started anew: it forgot everything, and its numbering begins at 1.
+    fn restarted(&mut self, now: Instant) {
+        self.ready_at = Some(now);
+        self.boot_id = None;
+        self.next_seq = Some(1);
+        self.stuck = ButtonSet::EMPTY;
+        self.frames.clear();
+        self.declined = false;
+        if self.online.is_some() && !matches!(self.state, State::Offering { .. }) {
+            self.stats.restarts = self.stats.restarts.saturating_add(1);
+            self.tell(BoardEvent::Restarted);
+        }
+        self.begin(now);
+    }
+
+    fn down(&mut self) {
+        self.closed(OfflineCause::Silent);
+        self.reopen = true;
+    }
+
+    fn closed(&mut self, cause: OfflineCause) {
+        self.state = State::Closed;
+        self.lines.clear();
+        self.frames.clear();
+        self.ping = None;
+        self.probe_at = None;
+        self.hold_until = None;
+        self.ready_at = None;
+        self.drop_open(Failure::Offline);
+        while let Some(command) = self.commands.pop_front() {
+            self.tell(BoardEvent::Failed(command, Failure::Offline));
+        }
+        // What was to be sent goes to nobody.
+        self.send.clear();
+        if self.online.take().is_some() {
+            self.tell(BoardEvent::Offline(cause));
+        }
+    }
+
+    // --- what the board should show --------------------------------------------------------------
+
+    fn show(&mut self, command: LedCommand) {
+        let unsent = self.led_due.is_some();
+        let (led, due) = match command {
+            LedCommand::Pressed(id) => {
+                let again = self.crossed || self.led_open() || !self.config.lights_itself;
+                (Some(id), again.then_some(LedCommand::Set(id)))
+            }
+            LedCommand::Set(id) => (Some(id), Some(command)),
+            // What was never sent cannot be the condition: the board shows something older.
+            LedCommand::Clear { .. } if unsent => (None, Some(LedCommand::Clear { only_if: None })),
+            LedCommand::Clear { .. } => (None, Some(command)),
+        };
+        self.led = led;
+        self.led_due = due;
+        self.led_unsure = false;
+        self.crossed = false;
+    }
+
+    fn led_open(&self) -> bool {
+        self.led_unsure || self.open.iter().any(|open| matches!(open.what, What::Led(_)))
+    }
+
+    /// Called for each press as it arrives, since its consequence may come back later.
+    fn note_crossing(&mut self, now: Instant) {
+        let recent = self.led_sent.is_some_and(|sent| now - sent <= CROSSING);
+        self.crossed = recent || self.led_open();
+    }
+
+    // --- heartbeat -------------------------------------------------------------------------------
+
+    fn ping(&mut self, now: Instant) {
+        self.nonce = self.nonce.wrapping_add(1);
+        match self.state {
+            State::Online(Protocol::V2) => self.put(&frame::encode(&frame::FromHost::Ping { nonce: self.nonce })),
+            _ => self.put(b"PING\n"),
+        }
+        self.ping = Some((now, self.nonce));
+        self.next_ping = now + HEARTBEAT;
+    }
+
+    fn pong(&mut self, now: Instant) {
+        if let Some((sent, _)) = self.ping.take() {
+            self.stats.rtt = Some(now - sent);
+        }
+        if self.led_unsure {
+            self.led_unsure = false;
+            self.led_due = Some(self.led_command());
+        }
+    }
+
+    /// A board that hears only v2 takes this as a hello; one that hears text answers ERROR at most.
+    fn probe(&mut self) {
+        self.probe_at = None;
+        self.put(&[0]);
+        self.put(&frame::encode(&frame::FromHost::Hello { proto: frame::VERSION }));
+        self.put(b"\n");
+    }
+
+    fn may_ping(&self) -> bool {
+        match self.state {
+            State::Closed | State::Offering { .. } => false,
+            State::Seeking { .. } => true,
+            State::Online(_) => self.open.is_empty() && self.hold_until.is_none(),
+        }
+    }
+
+    fn silent_at(&self) -> Option<Instant> {
+        match (self.state, self.online) {
+            (State::Closed, _) => None,
+            (State::Seeking { since }, None) => Some(since + SEEK),
+            (State::Seeking { since }, Some(_)) => Some((self.last_rx + SILENCE).min(since + SEEK)),
+            (State::Offering { .. } | State::Online(_), _) => Some(self.last_rx + SILENCE),
+        }
+    }
+
+    // --- outputs ---------------------------------------------------------------------------------
+
+    fn put(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let full = self.send.push_back(*byte).is_err();
+            debug_assert!(!full, "drain poll_output after every input");
+        }
+    }
+
+    fn tell(&mut self, event: BoardEvent) {
+        if self.events.push_back(event).is_err() {
+            self.events_lost = self.events_lost.saturating_add(1);
+            bump(&mut self.stats.ev_lost);
+        }
+    }
+}
+
+impl BoardStatus {
+    const EMPTY: Self =
+        Self { selected: None, scan_hz: None, heap: 0, ev_drop: None, cmd_drop: None, crc_err: None, stuck: None };
+}
+
+fn bump(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
 }
 
 impl Machine for HostLink {
     type Input<'a> = Input<'a>;
     type Output = Output;
 
-    fn handle(&mut self, _now: Instant, _input: Input<'_>) {}
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Opened => self.opened(now),
+            Input::Closed => self.closed(OfflineCause::Closed),
+            Input::Bytes(bytes) => self.receive(now, bytes),
+            Input::Led(command) => self.show(command),
+            Input::Brightness(percent) => {
+                self.brightness = Some(percent.min(100));
+                self.brightness_due = true;
+            }
+            Input::Debounce(config) => {
+                self.debounce = Some(config);
+                self.debounce_due = true;
+            }
+            Input::Command(command) => self.command(command),
+        }
+        self.flush(now);
+    }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.silent_at().is_some_and(|at| at <= now) {
+            return self.down();
+        }
+        if self.lines.expire(now) && self.state != State::Online(Protocol::V2) {
+            bump(&mut self.stats.rx_partial);
+        }
+        if self.hold_until.is_some_and(|until| until <= now) {
+            self.hold_until = None;
+        }
+        self.expire_open(now);
+        if let State::Offering { until } = self.state
+            && until <= now
+        {
+            self.drop_open(Failure::Timeout);
+            self.settled(now, Protocol::Text);
+        }
+        if self.probe_at.is_some_and(|at| at <= now) {
+            self.probe();
+        }
+        if self.may_ping() && self.next_ping <= now {
+            self.ping(now);
+            if matches!(self.state, State::Seeking { .. }) && self.config.protocol == Offer::Auto {
+                self.probe_at = Some(now + ANSWER);
+            }
+        }
+        self.flush(now);
+    }
 
     fn poll_output(&mut self) -> Option<Output> {
-        None
+        // Events first: a write may take its time, and somebody waits for the picture.
+        if let Some(event) = self.events.pop_front() {
+            return Some(Output::Event(event));
+        }
+        if self.events_lost > 0 {
+            return Some(Output::Event(BoardEvent::Lost(core::mem::take(&mut self.events_lost))));
+        }
+        if !self.send.is_empty() {
+            let mut chunk = Chunk::new();
+            while !chunk.is_full() {
+                let Some(byte) = self.send.pop_front() else { break };
+                // Never fails: there is room.
+                let _ = chunk.push(byte);
+            }
+            return Some(Output::Send(chunk));
+        }
+        core::mem::take(&mut self.reopen).then_some(Output::Reopen)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        if self.state == State::Closed {
+            return None;
+        }
+        let offer = match self.state {
+            State::Offering { until } => Some(until),
+            State::Closed | State::Seeking { .. } | State::Online(_) => None,
+        };
+        let deadlines = [
+            self.silent_at(),
+            self.lines.poll_timeout(),
+            self.hold_until,
+            self.open.iter().map(|open| open.deadline).min(),
+            offer,
+            self.probe_at,
+            self.may_ping().then_some(self.next_ping),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+#[path = "link/tests.rs"]
+mod tests;
