@@ -1,8 +1,10 @@
 //! The list of mistakes, for people and for programs.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use super::{Document, Path};
+use super::{Document, Path, report, suggest::nearest};
 
 /// How bad it is. Only errors keep the gateway from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,7 +25,7 @@ pub struct Diagnostic {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// Key path such as `gas.cells[3].unit`.
+    /// Key path such as `gas.cells[3].unit`; empty for the whole file.
     pub key: String,
     /// Error or warning.
     pub severity: Level,
@@ -37,10 +39,9 @@ pub struct Diagnostic {
     /// What was probably meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
+    /// Bytes of the text that it is about.
     #[serde(skip)]
-    pub(crate) offset: usize,
-    #[serde(skip)]
-    pub(crate) length: usize,
+    pub(super) span: Range<usize>,
 }
 
 impl Diagnostic {
@@ -62,15 +63,22 @@ impl Diagnostic {
         given: &str,
         candidates: impl IntoIterator<Item = &'a str>,
     ) -> &mut Self {
-        let _ = (given, candidates.into_iter());
-        todo!()
+        if let Some(meant) = nearest(given, candidates) {
+            self.suggest(meant);
+        }
+        self
     }
 }
 
-/// All mistakes of one file, in file order once printed.
+/// All mistakes of one file, in the order of the file.
 pub struct Diagnostics {
     document: Document,
     list: Vec<Diagnostic>,
+    /// Keys that the schema check already complained about: what a service says about the default that stands in
+    /// for them would only confuse.
+    told: Vec<String>,
+    /// Takes what is not to be told.
+    ignored: Option<Diagnostic>,
 }
 
 impl Diagnostics {
@@ -80,18 +88,21 @@ impl Diagnostics {
         Self {
             document: document.clone(),
             list: Vec::new(),
+            told: Vec::new(),
+            ignored: None,
         }
     }
 
-    /// Adds an error about the value at `path` (or its nearest parent that exists).
+    /// Adds an error about the value at `path` (or its nearest parent that exists). Not told when the value itself
+    /// was already found wrong.
     pub fn error(
         &mut self,
         path: &Path,
         code: &str,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
-        let _ = (path, code, message.into(), &self.document);
-        todo!()
+        let span = self.document.span(path);
+        self.add(Level::Error, path, span, code, message.into())
     }
 
     /// Adds a warning.
@@ -101,8 +112,66 @@ impl Diagnostics {
         code: &str,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
-        let _ = (path, code, message.into());
-        todo!()
+        let span = self.document.span(path);
+        self.add(Level::Warning, path, span, code, message.into())
+    }
+
+    pub(super) fn error_at(
+        &mut self,
+        path: &Path,
+        span: Range<usize>,
+        code: &str,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.add(Level::Error, path, span, code, message.into())
+    }
+
+    fn add(
+        &mut self,
+        severity: Level,
+        path: &Path,
+        span: Range<usize>,
+        code: &str,
+        message: String,
+    ) -> &mut Diagnostic {
+        let (line, column) = self.document.line_column(span.start);
+        let key = path.to_string();
+        let told = self.told.contains(&key);
+        let diagnostic = Diagnostic {
+            file: self.document.0.file.clone(),
+            line,
+            column,
+            key,
+            severity,
+            code: code.to_owned(),
+            message,
+            allowed: None,
+            suggestion: None,
+            span,
+        };
+        if told {
+            return self.ignored.insert(diagnostic);
+        }
+        let index = self
+            .list
+            .partition_point(|other| other.span.start <= diagnostic.span.start);
+        self.list.insert(index, diagnostic);
+        &mut self.list[index]
+    }
+
+    pub(super) fn last_at(&mut self, path: &Path) -> Option<&mut Diagnostic> {
+        let key = path.to_string();
+        self.list.iter_mut().rev().find(|d| d.key == key)
+    }
+
+    pub(super) fn end_of_schema_check(&mut self) {
+        self.told = self.list.iter().map(|d| d.key.clone()).collect();
+    }
+
+    /// The text that it is all about.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
     }
 
     /// Whether the start is refused.
@@ -111,7 +180,7 @@ impl Diagnostics {
         self.list.iter().any(|d| d.severity == Level::Error)
     }
 
-    /// In file order.
+    /// In the order of the file.
     #[must_use]
     pub fn list(&self) -> &[Diagnostic] {
         &self.list
@@ -120,13 +189,17 @@ impl Diagnostics {
     /// The JSON array of `check --json`.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        todo!()
+        serde_json::json!(self.list)
     }
 
     /// The report for people, with source excerpts. `colour` for terminals.
     #[must_use]
     pub fn report(&self, colour: bool) -> String {
-        let _ = colour;
-        todo!()
+        report::write(
+            &self.list,
+            &self.document.0.file,
+            &self.document.0.text,
+            colour,
+        )
     }
 }
