@@ -112,24 +112,16 @@ impl<const N: usize> History<N> {
         }
     }
 
-    /// The average over the window at position `at` of `windows`, as of `now`: not before the last sample, and
-    /// at most one bucket after the running one unless [idle](Self::is_idle).
+    /// The average over the window at position `at` of `windows`, as of `now`, which must not be earlier than
+    /// the last sample and not beyond the running bucket of a history that is not idle.
     pub(super) fn average(&self, now: Instant, at: usize, windows: &Windows) -> Average {
         let window_ms = u64::from(windows[at]) * BUCKET_MS;
-        let mut covered_ms = u64::from(self.sums[at].covered_ms);
-        let mut weighted = self.sums[at].weighted;
-        if number::<N>(now) >= self.end && covered_ms > 0 {
-            // Since the last call the next bucket began, and the oldest left the window.
-            let oldest = slot::<N>(self.end - u64::from(windows[at]));
-            covered_ms -= u64::from(self.covered[oldest]);
-            weighted -= self.weighted[oldest];
-        }
         let ahead = now
             .as_millis()
             .min(self.sample.until)
             .saturating_sub(self.sample.from);
-        covered_ms += ahead;
-        weighted += self.sample.value * ahead as i64;
+        let covered_ms = u64::from(self.sums[at].covered_ms) + ahead;
+        let weighted = self.sums[at].weighted + self.sample.value * ahead as i64;
         let enough_ms = window_ms * 4 / 5;
         Average {
             mean: mean(weighted, covered_ms),
@@ -139,25 +131,20 @@ impl<const N: usize> History<N> {
         }
     }
 
-    /// Weighted sum and covered ms, as of `now`, of the bucket `age` buckets before the one that runs at `now`.
+    /// Weighted sum and covered ms, as of `now`, of the bucket `age` buckets before the running one.
     pub(super) fn bucket(&self, now: Instant, age: usize) -> (i64, u16) {
-        let Some(number) = number::<N>(now).checked_sub(age as u64) else {
+        if age >= N {
             return (0, 0);
-        };
-        let stored = number < self.end && number + N as u64 >= self.end;
-        let (weighted, covered) = if stored {
-            let at = slot::<N>(number);
-            (self.weighted[at], self.covered[at])
-        } else {
-            (0, 0)
-        };
-        let end = (number + 1).saturating_sub(N as u64) * BUCKET_MS;
-        let until = now.as_millis().min(self.sample.until).min(end);
-        let from = self.sample.from.max(end.saturating_sub(BUCKET_MS));
-        let ahead = until.saturating_sub(from);
+        }
+        let at = slot::<N>(self.end - 1 - age as u64);
+        let ahead = now
+            .as_millis()
+            .min(self.sample.until)
+            .saturating_sub(self.sample.from);
+        let ahead = if age == 0 { ahead.min(BUCKET_MS) } else { 0 };
         (
-            weighted + self.sample.value * ahead as i64,
-            covered + ahead as u16,
+            self.weighted[at] + self.sample.value * ahead as i64,
+            self.covered[at] + ahead as u16,
         )
     }
 
@@ -226,11 +213,6 @@ impl<const N: usize> History<N> {
         }
         self.end = end;
     }
-}
-
-/// The number of the bucket that runs at `now`.
-const fn number<const N: usize>(now: Instant) -> u64 {
-    now.as_millis().div_ceil(BUCKET_MS) + N as u64 - 1
 }
 
 const fn slot<const N: usize>(number: u64) -> usize {

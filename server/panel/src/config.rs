@@ -371,3 +371,101 @@ fn check_board(
     };
     Some((settings, place))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use leitstand_kit::config::Document;
+
+    #[derive(Deserialize, JsonSchema)]
+    struct File {
+        panel: PanelConfig,
+    }
+
+    /// The settings, or key and code of every mistake.
+    fn of(section: &str) -> Result<Settings, Vec<(String, String)>> {
+        let text = format!("[panel]\n{section}");
+        let (file, mut diags) = Document::parse(&text, "test.toml").check::<File>();
+        let at = Path::root().key("panel");
+        let settings = file.and_then(|f| check(&f.panel, &at, &mut diags));
+        settings.ok_or_else(|| {
+            let list = diags.list().iter();
+            list.map(|d| (d.key.clone(), d.code.clone())).collect()
+        })
+    }
+
+    fn mistakes(section: &str) -> Vec<(String, String)> {
+        of(section).expect_err("this should be refused")
+    }
+
+    const WALL: &str = "[[panel.boards]]\nname = 'wall'\nport = '/dev/ttyACM0'\n";
+
+    #[test]
+    fn an_empty_section_is_ten_buttons_and_no_board() {
+        let settings = of("").unwrap();
+        assert_eq!(settings.media(), 10);
+        assert!(settings.boards.is_empty());
+        assert!(!settings.production);
+        assert_eq!((settings.brightness, settings.volume), (50, 100));
+        assert_eq!(settings.playback.may_end, MayEnd::First);
+        assert!(of("buttons = 11").unwrap().production);
+    }
+
+    #[test]
+    fn the_sample_is_accepted() {
+        let settings = of(&format!(
+            "buttons = 10\nmedia_dir = 'media'\nretrigger = 'restart'\ndebounce = 'eager'\n\
+             may_end = 'first'\n{WALL}id_offset = 0"
+        ))
+        .unwrap();
+        assert_eq!(settings.boards[0].name, "wall");
+        assert_eq!(settings.boards[0].link.buttons.get(), 10);
+    }
+
+    #[test]
+    fn a_second_board_with_an_offset_raises_the_highest_id() {
+        let settings = of(&format!(
+            "may_end = 'foyer'\n{WALL}[[panel.boards]]\nname = 'desk'\nport = '/dev/ttyACM1'\n\
+             id_offset = 10\nbuttons = 4"
+        ))
+        .unwrap();
+        assert_eq!(settings.media(), 14);
+        assert_eq!(settings.primary.as_deref(), Some("foyer"));
+        assert_eq!(settings.playback.may_end, MayEnd::Primary);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_key() {
+        let desk = "[[panel.boards]]\nname = 'wall'\nport = '/dev/ttyACM0'\nid_offset = 9\n";
+        let found = mistakes(&format!(
+            "may_end = ''\ndebounce_window_ms = 5\n{WALL}{desk}"
+        ));
+        for expected in [
+            ("panel.may_end", "bad_name"),
+            ("panel.debounce_window_ms", "bad_debounce"),
+            ("panel.boards[1].name", "duplicate_name"),
+            ("panel.boards[1].port", "duplicate_port"),
+            ("panel.boards[1].id_offset", "overlapping_ids"),
+        ] {
+            assert!(
+                found
+                    .iter()
+                    .any(|(k, c)| (k.as_str(), c.as_str()) == expected),
+                "{expected:?} not in {found:?}"
+            );
+        }
+        assert_eq!(found.len(), 5, "{found:?}");
+    }
+
+    #[test]
+    fn numbers_beyond_the_last_medium_and_bad_ports_are_refused() {
+        let found = mistakes(&format!("{WALL}id_offset = 990"));
+        assert_eq!(
+            found,
+            [("panel.boards[0].id_offset".into(), "id_too_high".into())]
+        );
+        let found = mistakes("[[panel.boards]]\nname = 'wall'\nport = 'usb:nope'\n");
+        assert_eq!(found, [("panel.boards[0].port".into(), "bad_port".into())]);
+    }
+}

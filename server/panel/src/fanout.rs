@@ -30,9 +30,7 @@ pub const RING_FRAMES_MAX: usize = 32;
 /// megabytes would hide a stalled client for minutes and keep memory that nobody will read.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// A browser's connection, unique in the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId(pub u64);
+pub use leitstand_core::panel::playback::ClientId;
 
 /// One or more encoded server frames, cheap to clone.
 #[derive(Clone)]
@@ -374,9 +372,20 @@ impl Fanout {
         self.clients.is_empty()
     }
 
-    /// Ends every connection.
+    /// Hands `frames` to one client. Whether it took them shows at the next publication.
+    pub fn send(&mut self, id: ClientId, frames: &Frames) {
+        if let Some((_, outbox)) = self.clients.iter().rev().find(|(client, _)| *client == id) {
+            // A client that is gone wakes its own task, which reports it.
+            let _ = outbox.push(frames);
+        }
+    }
+
+    /// Says goodbye ("going away") and ends every connection.
     pub fn close_all(&mut self, why: Gone) {
+        let goodbye = Frames::close(1001);
         for (_, outbox) in self.clients.drain(..) {
+            // A courtesy to those who can take it at once.
+            let _ = outbox.push(&goodbye);
             outbox.close(why);
         }
     }
