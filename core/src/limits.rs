@@ -10,9 +10,9 @@ pub const BUS_DEVICES_MAX: usize = 64;
 /// One-off writes that wait on one bus. Reasoning: a commissioning step writes 13 registers. Full = the write
 /// is refused to the caller at once.
 pub const BUS_WRITES_MAX: usize = 16;
-/// Outputs of a master between two drains. Reasoning: one exchange ends (answer, state, write) and the next
-/// starts (discard, transmit); a lost port ends every waiting write and changes every device's state.
-pub const BUS_OUTPUTS_MAX: usize = 8 + BUS_WRITES_MAX + BUS_DEVICES_MAX;
+/// Outputs of a master between two drains. Reasoning: one exchange ends (answer or failure) and the next starts
+/// (discard, transmit); a lost port ends every waiting write. State changes need no place.
+pub const BUS_OUTPUTS_MAX: usize = 8 + BUS_WRITES_MAX;
 
 const _: () = assert!(BUS_DEVICES_MAX <= 247, "slave addresses");
 

@@ -148,7 +148,7 @@ impl<'a> Words<'a> {
 }
 
 /// Coils as they lie in a frame, lowest number in the lowest bit of the first byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coils<'a> {
     bytes: &'a [u8],
     count: u16,
@@ -650,4 +650,4 @@ const fn coil_state(word: u16) -> Option<bool> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -142,12 +142,19 @@ impl Bus {
         surely(self.line.t1_5() + self.lateness)
     }
 
+    /// The time from the end of a request to the first byte of its answer, after which there is none, on a
+    /// millisecond clock.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        surely(self.timeout + self.lateness)
+    }
+
     /// Longest time of one exchange that succeeds at its last try: for each try the gap, the request's
-    /// characters, the response timeout, the answer's characters and the lateness.
+    /// characters, the response timeout, the answer's characters and the silence that ends a bad one.
     #[must_use]
     pub fn exchange_max(&self, request: usize, answer: usize) -> Duration {
-        let characters = self.line.span(request) + self.line.span(answer);
-        let once = self.gap() + characters + self.timeout + self.frame_end();
+        let characters = surely(self.line.span(request)) + surely(self.line.span(answer));
+        let once = self.gap() + characters + self.wait() + self.frame_end();
         once * (u32::from(self.retries) + 1)
     }
 
@@ -165,21 +172,32 @@ impl Bus {
 
     /// The oldest that a value of `device` can be while every poll succeeds, if only at its last try:
     ///
-    /// `period + sum over all devices of poll_max + sum over images of one more write`
+    /// ```text
+    /// period + sum over all devices of poll_max + sum over images of one more write and poll
+    ///        + timeout * number of its own exchanges
+    /// ```
     ///
     /// Derivation: a device falls due one period after its last poll started. Devices are served in the order
     /// in which they fell due, and none falls due again before its poll has ended, so each other device is
     /// served at most once before this one; then comes its own poll. A changed image goes first and may do so
-    /// once per module in that time. Probes of a dead device are part of its own summand.
+    /// once per module in that time, and when that fails brings the module's next poll forward. Probes of a dead device are part of its own summand.
+    /// The last term is the time a device is left alone after a repeated try, until no late answer can come.
+    ///
+    /// Not included: a babbling line, which fails polls and is counted.
     #[must_use]
     pub fn worst_age(&self, device: DeviceIndex) -> Duration {
         let Some(own) = self.devices.get(device.at()) else {
             return Duration::MAX;
         };
         let polls = self.indices().map(|other| self.poll_max(other));
-        let images = self.devices.iter().filter_map(|device| device.image);
-        let images = images.map(|image| self.exchange_max(image_request_length(image), 8));
-        own.period + polls.sum::<Duration>() + images.sum::<Duration>()
+        let images = self.indices().filter_map(|module| {
+            let image = self.devices[module.at()].image?;
+            let write = self.exchange_max(image_request_length(image), 8);
+            Some(write + self.poll_max(module))
+        });
+        let exchanges = own.plan.reads().len() + usize::from(own.image.is_some());
+        let alone = self.timeout * exchanges as u32;
+        own.period + polls.sum::<Duration>() + images.sum::<Duration>() + alone
     }
 
     /// Time of one poll of every device when each answers at once: what the bus can do at best.

@@ -104,6 +104,14 @@ pub enum DeviceState {
     Probe,
 }
 
+impl DeviceState {
+    /// Not known to be dead.
+    #[must_use]
+    pub const fn is_alive(self) -> bool {
+        !matches!(self, Self::Probe)
+    }
+}
+
 /// The data of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data {
@@ -204,6 +212,22 @@ pub struct Counters {
     pub length: u32,
     /// Exchanges that succeeded after a failed try, and devices that came back.
     pub recovered: u32,
+}
+
+impl Counters {
+    /// The sum of both.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            good: self.good.wrapping_add(other.good),
+            timeout: self.timeout.wrapping_add(other.timeout),
+            crc: self.crc.wrapping_add(other.crc),
+            exception: self.exception.wrapping_add(other.exception),
+            busy: self.busy.wrapping_add(other.busy),
+            length: self.length.wrapping_add(other.length),
+            recovered: self.recovered.wrapping_add(other.recovered),
+        }
+    }
 }
 
 /// Bytes that were received and not taken, of the whole bus.
