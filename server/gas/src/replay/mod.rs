@@ -16,6 +16,8 @@ mod tests;
 
 use std::io::{BufRead, Write};
 
+use crate::site::GasSite;
+
 use leitstand_core::gas::{AlarmKey, Command, Input, SitePlan, SiteStation};
 use leitstand_core::machine::Machine;
 use leitstand_core::time::Instant;
@@ -25,17 +27,28 @@ pub use print::Style;
 use readings::Readings;
 pub use readings::ReadingsError;
 
-/// What the plan knows by position, by name.
-#[derive(Clone, Copy, Debug)]
+/// Ids of what the plan knows by position.
+#[derive(Clone, Debug)]
 pub struct Names<'a> {
-    /// Ids of cells.
-    pub cells: &'a [String],
-    /// Ids of zones.
-    pub zones: &'a [String],
-    /// Ids of set points, unique within their zone only.
-    pub set_points: &'a [String],
-    /// Ids of outputs.
-    pub outputs: &'a [String],
+    /// Cells.
+    pub cells: Vec<&'a str>,
+    /// Zones.
+    pub zones: Vec<&'a str>,
+    /// Set points, unique within their zone only.
+    pub set_points: Vec<&'a str>,
+    /// Outputs.
+    pub outputs: Vec<&'a str>,
+}
+
+impl<'a> From<&'a GasSite> for Names<'a> {
+    fn from(site: &'a GasSite) -> Self {
+        Self {
+            cells: site.cells.iter().map(|cell| cell.id.as_str()).collect(),
+            zones: site.zones.iter().map(|zone| zone.id.as_str()).collect(),
+            set_points: site.set_points.iter().map(|s| s.id.as_str()).collect(),
+            outputs: site.outputs.iter().map(|o| o.id.as_str()).collect(),
+        }
+    }
 }
 
 /// An operator's command at a time of the recording.
@@ -60,10 +73,10 @@ pub enum ReplayError {
 
 /// The key of the alarm that `id` means: `<zone>.<setpoint>`, or the set point's id alone where only one zone has it.
 #[must_use]
-pub fn find_alarm(plan: &SitePlan, names: Names<'_>, id: &str) -> Option<AlarmKey> {
+pub fn find_alarm(plan: &SitePlan, names: &Names<'_>, id: &str) -> Option<AlarmKey> {
     let mut found = (0u8..).zip(&plan.set_points).filter(|(at, set_point)| {
-        let name = &names.set_points[usize::from(*at)];
-        let zone = &names.zones[set_point.zone.at()];
+        let name = names.set_points[usize::from(*at)];
+        let zone = names.zones[set_point.zone.at()];
         name == id
             || id
                 .split_once('.')
@@ -85,7 +98,7 @@ pub fn find_alarm(plan: &SitePlan, names: Names<'_>, id: &str) -> Option<AlarmKe
 /// A line of the recording that cannot be read, by its number; or the transcript cannot be written.
 pub fn replay(
     plan: &SitePlan,
-    names: Names<'_>,
+    names: &Names<'_>,
     readings: impl BufRead,
     commands: &[At],
     until: Option<Instant>,
@@ -94,7 +107,7 @@ pub fn replay(
 ) -> Result<(), ReplayError> {
     let mut commands = commands.to_vec();
     commands.sort_by_key(|command| command.at);
-    let mut readings = Readings::new(readings, names.cells)?;
+    let mut readings = Readings::new(readings, &names.cells)?;
     let mut run = Run {
         station: crate::station::boxed(plan, Instant::ZERO),
         printer: Printer::new(out, style, plan, names),

@@ -129,11 +129,11 @@ pub(super) struct Printer<'a, W> {
     out: W,
     style: Style,
     plan: &'a SitePlan,
-    names: Names<'a>,
+    names: &'a Names<'a>,
 }
 
 impl<'a, W: Write> Printer<'a, W> {
-    pub(super) fn new(out: W, style: Style, plan: &'a SitePlan, names: Names<'a>) -> Self {
+    pub(super) fn new(out: W, style: Style, plan: &'a SitePlan, names: &'a Names<'a>) -> Self {
         Self {
             out,
             style,
@@ -225,29 +225,29 @@ impl<'a, W: Write> Printer<'a, W> {
     /// Writes the last line: how everything stands at `now`.
     pub(super) fn summary(&mut self, now: Instant, station: &SiteStation) -> std::io::Result<()> {
         let zones = (0u8..)
-            .zip(self.names.zones)
+            .zip(&self.names.zones)
             .map(|(at, id)| {
                 let zone = station.zone(ZoneIndex(at));
                 let summary = ZoneSummary {
                     level: zone.level.as_str(),
                     health: zone.health.as_str(),
                 };
-                (id.as_str(), summary)
+                (*id, summary)
             })
             .collect();
         let alarms = (0u8..)
-            .zip(self.names.set_points)
+            .zip(&self.names.set_points)
             .map(|(at, id)| {
                 let state = station.set_point(SetPointIndex(at)).alarm.state.name();
                 (self.unique_name(SetPointIndex(at), id), state)
             })
             .collect();
         let outputs = (0u8..)
-            .zip(self.names.outputs)
-            .map(|(at, id)| (id.as_str(), station.output(OutputIndex(at)).on))
+            .zip(&self.names.outputs)
+            .map(|(at, id)| (*id, station.output(OutputIndex(at)).on))
             .collect();
         let mut averages = BTreeMap::new();
-        for (at, id) in (0u8..).zip(self.names.cells) {
+        for (at, id) in (0u8..).zip(&self.names.cells) {
             for window_s in &self.plan.windows {
                 let Some(average) = station.average(CellIndex(at), *window_s) else {
                     continue;
@@ -280,7 +280,7 @@ impl<'a, W: Write> Printer<'a, W> {
             .names
             .set_points
             .iter()
-            .filter(|other| *other == id)
+            .filter(|other| **other == id)
             .count()
             == 1
         {
@@ -291,19 +291,19 @@ impl<'a, W: Write> Printer<'a, W> {
     }
 
     fn cell(&self, cell: CellIndex) -> &'a str {
-        &self.names.cells[cell.at()]
+        self.names.cells[cell.at()]
     }
 
     fn zone(&self, zone: ZoneIndex) -> &'a str {
-        &self.names.zones[zone.at()]
+        self.names.zones[zone.at()]
     }
 
     fn set_point(&self, set_point: SetPointIndex) -> &'a str {
-        &self.names.set_points[set_point.at()]
+        self.names.set_points[set_point.at()]
     }
 
     fn output(&self, output: OutputIndex) -> &'a str {
-        &self.names.outputs[output.at()]
+        self.names.outputs[output.at()]
     }
 }
 

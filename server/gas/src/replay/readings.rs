@@ -54,7 +54,7 @@ pub(super) struct Readings<R> {
 }
 
 impl<R: BufRead> Readings<R> {
-    pub(super) fn new(source: R, cells: &[String]) -> Result<Self, ReadingsError> {
+    pub(super) fn new(source: R, cells: &[&str]) -> Result<Self, ReadingsError> {
         let mut readings = Self {
             source,
             cells: (0u8..)

@@ -14,17 +14,10 @@ fn ppm(value: i32) -> Concentration {
     Concentration::from_milli(value * 1000)
 }
 
-fn ids(list: &str) -> Vec<String> {
-    list.split(' ').map(str::to_owned).collect()
-}
-
 /// Two CO cells and one NO2 cell, a latching direct alarm and an average one, a horn and a fan.
 struct Garage {
     plan: SitePlan,
-    cells: Vec<String>,
-    zones: Vec<String>,
-    set_points: Vec<String>,
-    outputs: Vec<String>,
+    names: Names<'static>,
 }
 
 impl Garage {
@@ -79,19 +72,12 @@ impl Garage {
         plan.set_points.push(ap3).unwrap();
         Self {
             plan,
-            cells: ids("co_1 co_2 no2_1"),
-            zones: ids("garage"),
-            set_points: ids("co_ap1 co_ap3"),
-            outputs: ids("fault fan horn"),
-        }
-    }
-
-    fn names(&self) -> Names<'_> {
-        Names {
-            cells: &self.cells,
-            zones: &self.zones,
-            set_points: &self.set_points,
-            outputs: &self.outputs,
+            names: Names {
+                cells: vec!["co_1", "co_2", "no2_1"],
+                zones: vec!["garage"],
+                set_points: vec!["co_ap1", "co_ap3"],
+                outputs: vec!["fault", "fan", "horn"],
+            },
         }
     }
 
@@ -100,7 +86,7 @@ impl Garage {
         let until = until_s.map(Instant::from_secs);
         let result = replay(
             &self.plan,
-            self.names(),
+            &self.names,
             csv.as_bytes(),
             commands,
             until,
@@ -120,14 +106,14 @@ impl Garage {
     fn ack(&self, at_s: u64, id: &str) -> At {
         At {
             at: Instant::from_secs(at_s),
-            command: Command::Acknowledge(find_alarm(&self.plan, self.names(), id).unwrap()),
+            command: Command::Acknowledge(find_alarm(&self.plan, &self.names, id).unwrap()),
         }
     }
 
     fn reset(&self, at_s: u64, id: &str) -> At {
         At {
             at: Instant::from_secs(at_s),
-            command: Command::Reset(find_alarm(&self.plan, self.names(), id).unwrap()),
+            command: Command::Reset(find_alarm(&self.plan, &self.names, id).unwrap()),
         }
     }
 }
@@ -285,7 +271,7 @@ fn a_closed_pipe_ends_the_replay_with_an_error() {
     let garage = Garage::new();
     let result = replay(
         &garage.plan,
-        garage.names(),
+        &garage.names,
         READINGS.as_bytes(),
         &[],
         None,
@@ -298,14 +284,14 @@ fn a_closed_pipe_ends_the_replay_with_an_error() {
 #[test]
 fn a_set_point_of_two_zones_needs_its_zone() {
     let mut garage = Garage::new();
-    garage.zones = ids("garage ramp");
+    garage.names.zones.push("ramp");
     let mut other = garage.plan.set_points[0].clone();
     other.zone = ZoneIndex(1);
     let zone = garage.plan.zones[0].clone();
     garage.plan.zones.push(zone).unwrap();
     garage.plan.set_points.push(other).unwrap();
-    garage.set_points.push("co_ap1".to_owned());
-    let find = |id| find_alarm(&garage.plan, garage.names(), id);
+    garage.names.set_points.push("co_ap1");
+    let find = |id| find_alarm(&garage.plan, &garage.names, id);
     assert_eq!(find("co_ap1"), None);
     assert_ne!(find("garage.co_ap1"), find("ramp.co_ap1"));
     assert!(find("ramp.co_ap1").is_some());
