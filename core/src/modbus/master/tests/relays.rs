@@ -56,13 +56,13 @@ fn nothing_is_written_before_the_first_image_then_at_once_and_at_every_poll() {
     });
     world.run_to(1100);
     expect![[r#"
-            5 > 22 01 00 00 00 08 3A 9F
-           31 answer 0.0
-           31 State { device: DeviceIndex(0), state: Good }
-          500 > 22 0F 00 00 00 04 01 0B 3D 5C
-         1005 > 22 0F 00 00 00 04 01 0B 3D 5C
-         1040 > 22 01 00 00 00 08 3A 9F
-         1066 answer 0.0
+        5 > 22 01 00 00 00 08 3A 9F
+        31 answer 0.0
+        31 State { device: DeviceIndex(0), state: Good }
+        500 > 22 0F 00 00 00 04 01 0B 3D 5C
+        1005 > 22 0F 00 00 00 04 01 0B 3D 5C
+        1040 > 22 01 00 00 00 08 3A 9F
+        1066 answer 0.0
     "#]]
     .assert_eq(&world.log);
     assert_eq!(*coils.borrow(), 0b1011);

@@ -17,13 +17,13 @@ fn one_device_one_second() {
     check(
         &world,
         expect![[r#"
-                5 > F7 03 00 00 00 1E D1 54
-               92 answer 0.0
-               92 State { device: DeviceIndex(0), state: Good }
-             1005 > F7 03 00 00 00 1E D1 54
-             1092 answer 0.0
-             2005 > F7 03 00 00 00 1E D1 54
-             2092 answer 0.0
+            5 > F7 03 00 00 00 1E D1 54
+            92 answer 0.0
+            92 State { device: DeviceIndex(0), state: Good }
+            1005 > F7 03 00 00 00 1E D1 54
+            1092 answer 0.0
+            2005 > F7 03 00 00 00 1E D1 54
+            2092 answer 0.0
         "#]],
     );
 }
@@ -35,11 +35,11 @@ fn two_retries_then_a_failed_poll() {
     check(
         &world,
         expect![[r#"
-                5 > 01 03 00 00 00 02 C4 0B
-              335 > 01 03 00 00 00 02 C4 0B
-              665 > 01 03 00 00 00 02 C4 0B
-              995 Failure { device: DeviceIndex(0), kind: Timeout }
-              995 State { device: DeviceIndex(0), state: Retrying }
+            5 > 01 03 00 00 00 02 C4 0B
+            335 > 01 03 00 00 00 02 C4 0B
+            665 > 01 03 00 00 00 02 C4 0B
+            995 Failure { device: DeviceIndex(0), kind: Timeout }
+            995 State { device: DeviceIndex(0), state: Retrying }
         "#]],
     );
 }
@@ -54,11 +54,11 @@ fn busy_is_no_fault_and_is_not_repeated_at_once() {
     check(
         &world,
         expect![[r#"
-                5 > 01 03 00 00 00 02 C4 0B
-               30 Busy { device: DeviceIndex(0) }
-               30 State { device: DeviceIndex(0), state: Busy }
-             1005 > 01 03 00 00 00 02 C4 0B
-             1030 Busy { device: DeviceIndex(0) }
+            5 > 01 03 00 00 00 02 C4 0B
+            30 Busy { device: DeviceIndex(0) }
+            30 State { device: DeviceIndex(0), state: Busy }
+            1005 > 01 03 00 00 00 02 C4 0B
+            1030 Busy { device: DeviceIndex(0) }
         "#]],
     );
     assert_eq!(world.counters(0).busy, 2);
@@ -75,11 +75,11 @@ fn another_exception_fails_the_poll_and_never_leads_to_a_probe() {
     check(
         &world,
         expect![[r#"
-                5 > 01 03 00 00 00 02 C4 0B
-               30 Failure { device: DeviceIndex(0), kind: Exception(2) }
-               30 State { device: DeviceIndex(0), state: Retrying }
-             1005 > 01 03 00 00 00 02 C4 0B
-             1030 Failure { device: DeviceIndex(0), kind: Exception(2) }
+            5 > 01 03 00 00 00 02 C4 0B
+            30 Failure { device: DeviceIndex(0), kind: Exception(2) }
+            30 State { device: DeviceIndex(0), state: Retrying }
+            1005 > 01 03 00 00 00 02 C4 0B
+            1030 Failure { device: DeviceIndex(0), kind: Exception(2) }
         "#]],
     );
     world.run_to(60_000);
@@ -109,16 +109,16 @@ fn a_lost_port_fails_what_was_under_way_and_starts_afresh() {
     check(
         &world,
         expect![[r#"
-                5 > 01 03 00 00 00 02 C4 0B
-               34 answer 0.0
-               34 State { device: DeviceIndex(0), state: Good }
-             1005 > 01 03 00 00 00 02 C4 0B
-             1010 Failure { device: DeviceIndex(0), kind: Timeout }
-             1010 Written { device: DeviceIndex(0), token: 7, result: Err(Timeout) }
-             1010 State { device: DeviceIndex(0), state: Waiting }
-             5005 > 01 03 00 00 00 02 C4 0B
-             5034 answer 0.0
-             5034 State { device: DeviceIndex(0), state: Good }
+            5 > 01 03 00 00 00 02 C4 0B
+            34 answer 0.0
+            34 State { device: DeviceIndex(0), state: Good }
+            1005 > 01 03 00 00 00 02 C4 0B
+            1010 Failure { device: DeviceIndex(0), kind: Timeout }
+            1010 Written { device: DeviceIndex(0), token: 7, result: Err(Timeout) }
+            1010 State { device: DeviceIndex(0), state: Waiting }
+            5005 > 01 03 00 00 00 02 C4 0B
+            5034 answer 0.0
+            5034 State { device: DeviceIndex(0), state: Good }
         "#]],
     );
 }
@@ -150,12 +150,12 @@ fn one_off_writes_go_before_the_next_poll_and_are_confirmed() {
     check(
         &world,
         expect![[r#"
-                5 > 01 03 00 00 00 02 C4 0B
-               34 answer 0.0
-               34 State { device: DeviceIndex(0), state: Good }
-              500 > 01 06 00 0E 03 98 E9 53
-              500 Written { device: DeviceIndex(9), token: 8, result: Err(Timeout) }
-              528 Written { device: DeviceIndex(0), token: 7, result: Ok(()) }
+            5 > 01 03 00 00 00 02 C4 0B
+            34 answer 0.0
+            34 State { device: DeviceIndex(0), state: Good }
+            500 > 01 06 00 0E 03 98 E9 53
+            500 Written { device: DeviceIndex(9), token: 8, result: Err(Timeout) }
+            528 Written { device: DeviceIndex(0), token: 7, result: Ok(()) }
         "#]],
     );
 }

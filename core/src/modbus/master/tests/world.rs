@@ -123,7 +123,7 @@ impl World {
     }
 
     fn say(&mut self, line: &str) {
-        self.log += &format!("{:5} {line}\n", self.now.as_millis());
+        self.log += &format!("{} {line}\n", self.now.as_millis());
     }
 
     fn drain(&mut self) {
