@@ -1,7 +1,6 @@
 //! What a user can type. Values are checked here as far as one value can be; everything that needs a
 //! configuration is checked where it is used.
 
-use crate::exit::Failure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,18 +39,21 @@ pub(crate) enum Command {
         leitstand check --schema > leitstand.schema.json\n  leitstand check --journal /var/lib/leitstand"
     )]
     Check(Check),
+    #[cfg(feature = "gas")]
     /// Feeds recorded readings through the real evaluation on a virtual clock and prints every transition
     #[command(
         after_help = "Example:\n  leitstand replay --config garage.toml --readings garage-readings.csv --json \\\n      \
         --ack co_ap3@20 --reset co_ap3@25 --until 60"
     )]
     Replay(Replay),
+    #[cfg(feature = "gas")]
     /// Looks for Modbus devices on a serial line
     #[command(
         after_help = "Example:\n  leitstand scan /dev/ttyUSB0 --baud 9600,19200 --addresses 1-34,247\n\n\
         Stop the gateway first: a serial line has one owner."
     )]
     Scan(Scan),
+    #[cfg(feature = "gas")]
     /// Converts the configuration of an original system to ours, on STDOUT
     #[command(
         after_help = "Example:\n  leitstand import xmz /boot/xmz-server.toml > leitstand.toml"
@@ -284,16 +286,6 @@ pub(crate) enum RoleArg {
     Engineer,
     /// Users, tokens, configuration
     Admin,
-}
-
-impl Command {
-    /// Does what was asked.
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        Err(Failure::new(
-            crate::exit::Code::Internal,
-            format!("not wired yet: {self:?}"),
-        ))
-    }
 }
 
 fn speed(text: &str) -> Result<f64, String> {

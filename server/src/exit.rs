@@ -1,56 +1,41 @@
 //! How the program ends: a small set of codes that scripts and systemd units rely on, and a report for people.
 
+use leitstand_kit::{Exit, ServiceError};
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Why a command could not do what was asked. The discriminant is the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Code {
-    /// Something that should not happen; worth a bug report.
-    Internal = 1,
-    /// A configuration or a command line that cannot be used. A person must change it.
-    Configuration = 2,
-    /// The saved state of this site is damaged beyond its previous generation. A person must decide.
-    RuntimeInformation = 3,
-    /// A device that must be there is missing.
-    Hardware = 4,
-    /// Another program listens on the address.
-    AddressInUse = 5,
-}
-
 /// A failed command: what to tell the shell and what to tell the person.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    code: Code,
+    exit: Exit,
     message: String,
 }
 
 impl Failure {
     /// A failure with a message of its own.
-    pub(crate) fn new(code: Code, message: impl Display) -> Self {
+    pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
         Self {
-            code,
+            exit,
             message: message.to_string(),
         }
     }
 
     /// Adds what was being done to an error, with all its causes.
-    pub(crate) fn because(code: Code, doing: &str, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn because(exit: Exit, doing: &str, error: &dyn std::error::Error) -> Self {
         let mut message = format!("{doing}: {error}");
         let mut cause = error.source();
         while let Some(inner) = cause {
             message.push_str(&format!("\n  because: {inner}"));
             cause = inner.source();
         }
-        Self { code, message }
+        Self { exit, message }
     }
 
     /// Failed, and everything worth saying has been said.
-    pub(crate) fn silent(code: Code) -> Self {
+    pub(crate) fn silent(exit: Exit) -> Self {
         Self {
-            code,
+            exit,
             message: String::new(),
         }
     }
@@ -61,7 +46,15 @@ impl Failure {
             // A closed STDERR must not turn one failure into another.
             let _ = writeln!(std::io::stderr(), "leitstand: {}", self.message.trim_end());
         }
-        ExitCode::from(self.code as u8)
+        ExitCode::from(self.exit as u8)
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        let mut failure = Self::because(error.exit().unwrap_or(Exit::Internal), "", &error);
+        failure.message = failure.message.trim_start_matches(": ").to_owned();
+        failure
     }
 }
 
@@ -82,7 +75,7 @@ mod tests {
         #[error("reading status")]
         struct Outer(#[source] std::io::Error);
         let error = Outer(std::io::Error::other("disk on fire"));
-        let failure = Failure::because(Code::RuntimeInformation, "starting", &error);
+        let failure = Failure::because(Exit::RuntimeInformation, "starting", &error);
         assert_eq!(
             failure.message,
             "starting: reading status\n  because: disk on fire"

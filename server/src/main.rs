@@ -4,20 +4,62 @@
 //! [`web`] the one HTTP application, [`board`] the only place that picks real or simulated hardware,
 //! [`demo`] and [`sim`] the simulated site, [`access`] users and tokens, [`exit`] exit codes.
 
+mod board;
+mod bootstrap;
+mod check;
 mod cli;
+mod config;
 mod exit;
+mod gateway;
 mod logging;
-#[allow(dead_code)] // until the gateway serves it
+#[cfg(feature = "gas")]
+mod replay;
+mod serve;
+mod services;
+mod systemd;
 mod ui;
+mod web;
 
 use clap::Parser as _;
+use cli::Command;
+use exit::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     logging::start(&cli.command);
-    match cli.command.run() {
+    match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => gateway::run_site(args),
+        Command::Check(args) => check::run(args),
+        #[cfg(feature = "gas")]
+        Command::Replay(args) => replay::run(&args),
+        #[cfg(feature = "gas")]
+        Command::Import(args) => import(&args),
+        Command::Token(_) | Command::User(_) | Command::Demo(_) | Command::Scan(_) => {
+            Err(Failure::new(leitstand_kit::Exit::Internal, "not wired yet"))
+        }
+    }
+}
+
+/// `leitstand import`: the converted configuration on STDOUT.
+#[cfg(feature = "gas")]
+fn import(args: &cli::Import) -> Result<(), Failure> {
+    let name = args.file.display().to_string();
+    let refuse =
+        |e: &dyn std::error::Error| Failure::because(leitstand_kit::Exit::Configuration, &name, e);
+    let text = std::fs::read_to_string(&args.file).map_err(|e| refuse(&e))?;
+    let cli::Origin::Xmz = args.from;
+    exit::say(
+        leitstand_gas::import::xmz(&text)
+            .map_err(|e| refuse(&e))?
+            .trim_end(),
+    );
+    Ok(())
 }

@@ -1,0 +1,243 @@
+//! One configuration file, a section a service. Each service owns its section; here is only what belongs to
+//! the gateway, and the way from a text to checked values with every mistake named at once.
+
+use crate::exit::Failure;
+use leitstand_kit::Exit;
+use leitstand_kit::config::{Diagnostics, Document, Path};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+
+/// The configuration of a site.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileConfig {
+    /// Name of the site, shown on every page. 1 to 80 characters.
+    #[schemars(length(min = 1, max = 80))]
+    pub(crate) site: String,
+    /// Language of pages and texts for people who did not choose one.
+    #[serde(default)]
+    pub(crate) language: Language,
+    /// The HTTP interface.
+    #[serde(default)]
+    pub(crate) api: Api,
+    /// Gas-warning centre: sensors, zones, alarms, outputs.
+    #[cfg(feature = "gas")]
+    pub(crate) gas: Option<leitstand_gas::config::GasSection>,
+    /// Mains and battery, watched by the gas service.
+    #[cfg(feature = "gas")]
+    pub(crate) power: Option<leitstand_gas::config::PowerSection>,
+    /// Button panel with pictures and sound.
+    #[cfg(feature = "panel")]
+    pub(crate) panel: Option<leitstand_panel::config::PanelConfig>,
+}
+
+/// Language of pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Language {
+    /// English.
+    #[default]
+    En,
+    /// German.
+    De,
+}
+
+impl Language {
+    /// The code that pages use.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+        }
+    }
+}
+
+/// The HTTP interface.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Api {
+    /// Address and port to listen on. Off loopback everything needs a login; port 0 picks a free one.
+    pub(crate) bind: String,
+    /// On a loopback bind, a program on this machine acts as engineer without a login.
+    pub(crate) trust_loopback: bool,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1:8080".into(),
+            trust_loopback: true,
+        }
+    }
+}
+
+/// What the gateway starts with: checked values of every section that is there.
+pub(crate) struct Checked {
+    /// Name of the site.
+    pub(crate) site: String,
+    /// Language of pages.
+    pub(crate) language: Language,
+    /// `[api] bind`.
+    pub(crate) bind: SocketAddr,
+    /// `[api] trust_loopback`.
+    pub(crate) trust_loopback: bool,
+    /// The gas service's site.
+    #[cfg(feature = "gas")]
+    pub(crate) gas: Option<std::sync::Arc<leitstand_gas::site::GasSite>>,
+    /// The panel service's settings and its folder of media.
+    #[cfg(feature = "panel")]
+    pub(crate) panel: Option<leitstand_panel::config::Settings>,
+}
+
+/// Checks a text. The diagnostics hold every mistake; there is a value when none is an error.
+pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
+    let document = Document::parse(text, file);
+    let (raw, mut diagnostics) = document.check::<FileConfig>();
+    let Some(raw) = raw else {
+        return (None, diagnostics);
+    };
+    let root = Path::root();
+    let bind = raw.api.bind.parse::<SocketAddr>().ok();
+    if bind.is_none() {
+        diagnostics
+            .error(
+                &root.key("api").key("bind"),
+                "bad_address",
+                format!("`{}` is no address with a port", raw.api.bind),
+            )
+            .allowed("IP address and port, for example 127.0.0.1:8080 or [::1]:8080");
+    }
+    #[cfg(feature = "gas")]
+    let gas = raw
+        .gas
+        .as_ref()
+        .and_then(|gas| leitstand_gas::config::check(gas, raw.power.as_ref(), &mut diagnostics));
+    #[cfg(feature = "gas")]
+    if raw.gas.is_none() && raw.power.is_some() {
+        diagnostics.warning(
+            &root.key("power"),
+            "unused",
+            "`[power]` is watched by the gas service, which is not configured",
+        );
+    }
+    #[cfg(feature = "panel")]
+    let panel = raw.panel.as_ref().and_then(|panel| {
+        leitstand_panel::config::check(panel, &root.key("panel"), &mut diagnostics)
+    });
+    let checked = match bind {
+        Some(bind) if !diagnostics.has_errors() => Some(Checked {
+            site: raw.site,
+            language: raw.language,
+            bind,
+            trust_loopback: raw.api.trust_loopback,
+            #[cfg(feature = "gas")]
+            gas,
+            #[cfg(feature = "panel")]
+            panel,
+        }),
+        _ => None,
+    };
+    (checked, diagnostics)
+}
+
+/// As [`check`]; mistakes go to STDERR as a report for people.
+///
+/// # Errors
+/// Exit 2 when one of them is an error.
+pub(crate) fn check_or_report(text: &str, file: &str) -> Result<Checked, Failure> {
+    let (checked, diagnostics) = check(text, file);
+    report(&diagnostics);
+    checked.ok_or_else(|| Failure::silent(Exit::Configuration))
+}
+
+/// Prints what was found, if anything.
+pub(crate) fn report(diagnostics: &Diagnostics) {
+    if !diagnostics.list().is_empty() {
+        let mut err = std::io::stderr().lock();
+        let colour = std::io::stderr().is_terminal();
+        let _ = write!(err, "{}", diagnostics.report(colour));
+    }
+}
+
+/// The reference of every setting, in Markdown.
+#[cfg(test)]
+fn reference() -> String {
+    leitstand_kit::config::reference::<FileConfig>()
+}
+
+/// `leitstand check --schema`.
+pub(crate) fn schema() -> serde_json::Value {
+    leitstand_kit::config::schema::<FileConfig>()
+}
+
+#[cfg(all(test, feature = "gas", feature = "panel"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+
+    /// `UPDATE_DOCS=1 cargo test -p leitstand` writes the document anew.
+    #[test]
+    fn the_reference_in_the_documents_is_current() {
+        let generated = format!(
+            "# Configuration reference\n\n\
+             Generated from the program's own schema; `UPDATE_DOCS=1 cargo test -p leitstand` writes it anew.\n\
+             Samples: [garage.toml](../server/deploy/garage.toml), [panel.toml](../server/deploy/panel.toml). \
+             `leitstand check FILE` names every mistake in a file at once.\n\n{}\n",
+            reference().trim()
+        );
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(DOCUMENT, &generated).unwrap();
+        }
+        let written = std::fs::read_to_string(DOCUMENT).unwrap_or_default();
+        assert!(
+            written == generated,
+            "docs/configuration.md is not current: UPDATE_DOCS=1 cargo test -p leitstand"
+        );
+    }
+
+    #[test]
+    fn the_configuration_of_the_demo_has_no_mistake() {
+        let (checked, diagnostics) = check(include_str!("demo/site.toml"), "demo.toml");
+        assert!(
+            checked.is_some() && diagnostics.list().is_empty(),
+            "{}",
+            diagnostics.report(false)
+        );
+    }
+
+    #[test]
+    fn all_mistakes_of_the_gateways_own_keys_are_named_at_once() {
+        let (checked, diagnostics) = check(
+            "site = \"\"\nlanguage = \"fr\"\n[api]\nbnd = 1\ntrust_loopback = \"yes\"\n",
+            "x.toml",
+        );
+        assert!(checked.is_none());
+        let found: Vec<_> = diagnostics
+            .list()
+            .iter()
+            .map(|d| (d.line, d.key.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (1, "site"),
+                (2, "language"),
+                (4, "api.bnd"),
+                (5, "api.trust_loopback")
+            ]
+        );
+        let (checked, diagnostics) = check("site = \"x\"\n[api]\nbind = \"8080\"\n", "x.toml");
+        assert!(checked.is_none());
+        assert_eq!(
+            (
+                diagnostics.list()[0].line,
+                diagnostics.list()[0].code.as_str()
+            ),
+            (3, "bad_address")
+        );
+    }
+}
