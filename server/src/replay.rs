@@ -26,11 +26,11 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
             format!("{name} has no section [gas]"),
         ));
     };
-    let ids = Ids::of(&site);
+    let names = Names::from(site.as_ref());
     let mut commands = Vec::new();
     for (list, is_reset) in [(&args.ack, false), (&args.reset, true)] {
         for at in list {
-            commands.push(command(&site, &ids, at, is_reset)?);
+            commands.push(command(&site, &names, at, is_reset)?);
         }
     }
     let recording = args.readings.display().to_string();
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let ended = replay::replay(
         &site.plan,
-        ids.names(),
+        &names,
         BufReader::new(file),
         &commands,
         args.until.map(instant),
@@ -55,36 +55,13 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     }
 }
 
-/// Ids by position, as the transcript needs them.
-struct Ids {
-    cells: Vec<String>,
-    zones: Vec<String>,
-    set_points: Vec<String>,
-    outputs: Vec<String>,
-}
-
-impl Ids {
-    fn of(site: &GasSite) -> Self {
-        Self {
-            cells: site.cells.iter().map(|c| c.id.clone()).collect(),
-            zones: site.zones.iter().map(|z| z.id.clone()).collect(),
-            set_points: site.set_points.iter().map(|s| s.id.clone()).collect(),
-            outputs: site.outputs.iter().map(|o| o.id.clone()).collect(),
-        }
-    }
-
-    fn names(&self) -> Names<'_> {
-        Names {
-            cells: &self.cells,
-            zones: &self.zones,
-            set_points: &self.set_points,
-            outputs: &self.outputs,
-        }
-    }
-}
-
-fn command(site: &GasSite, ids: &Ids, at: &At, is_reset: bool) -> Result<replay::At, Failure> {
-    let key = replay::find_alarm(&site.plan, ids.names(), &at.what).ok_or_else(|| {
+fn command(
+    site: &GasSite,
+    names: &Names<'_>,
+    at: &At,
+    is_reset: bool,
+) -> Result<replay::At, Failure> {
+    let key = replay::find_alarm(&site.plan, names, &at.what).ok_or_else(|| {
         let text = format!(
             "`{}` is no set point, or its name is not unique (then write ZONE.SETPOINT)",
             at.what
