@@ -541,4 +541,6 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
 #[cfg(test)]
 pub(in crate::gas) mod bench;
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
 mod tests;
