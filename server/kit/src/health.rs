@@ -37,7 +37,9 @@ pub struct LoopReport {
     pub name: String,
     /// Its state.
     pub health: Level,
-    /// Since its last beat.
+    /// How often it turned; 0 = it has not started yet.
+    pub beats: u64,
+    /// Since its last beat, or since it was registered.
     pub age_ms: u64,
     /// Longest allowed silence.
     pub deadline_ms: u64,
@@ -94,6 +96,7 @@ struct Beat {
     deadline: Duration,
     critical: bool,
     last_ms: AtomicU64,
+    beats: AtomicU64,
     dropped: AtomicBool,
     note: Mutex<Option<String>>,
 }
@@ -136,6 +139,18 @@ impl Health {
         let services: Vec<_> = self.lock().iter().map(|s| s.report(now)).collect();
         let health = services.iter().map(|s| s.health).max().unwrap_or_default();
         Report { health, services }
+    }
+
+    /// Whether every critical loop has turned at least once and none is late (then systemd is told `READY`).
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let report = self.report();
+        let mut critical = report
+            .services
+            .iter()
+            .flat_map(|s| &s.loops)
+            .filter(|l| l.critical);
+        critical.all(|l| l.beats > 0 && l.health != Level::Failed)
     }
 
     /// A service starts anew: the loops of the former instance leave.
@@ -182,6 +197,7 @@ impl Health {
             deadline,
             critical,
             last_ms: AtomicU64::new(self.clock.uptime().as_millis() as u64),
+            beats: AtomicU64::new(0),
             dropped: AtomicBool::new(false),
             note: Mutex::new(None),
         });
@@ -269,6 +285,7 @@ impl Beat {
         LoopReport {
             name: self.name.clone(),
             health,
+            beats: self.beats.load(Ordering::Acquire),
             age_ms: silence.as_millis() as u64,
             deadline_ms: self.deadline.as_millis() as u64,
             critical: self.critical,
@@ -285,10 +302,11 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The loop turned. One atomic store; no lock.
+    /// The loop turned. Two atomic operations; no lock.
     pub fn beat(&self) {
         let now = self.health.clock.uptime().as_millis() as u64;
         self.beat.last_ms.store(now, Ordering::Release);
+        self.beat.beats.fetch_add(1, Ordering::Release);
     }
 
     /// The loop turns but something is wrong; shown until [`clear`](Self::clear).
@@ -362,6 +380,21 @@ mod tests {
         heart.beat();
         assert_eq!(level_of(&health, "gas"), Level::Good);
         assert_eq!(health.late("gas"), None);
+    }
+
+    #[test]
+    fn it_is_ready_when_every_critical_loop_has_turned() {
+        let health = Health::new(Clock::manual().0);
+        let (one, two) = (
+            health.critical("gas", "poll", SECOND),
+            health.critical("gas", "evaluate", SECOND),
+        );
+        let _shown = health.watch("gas", "bus", SECOND);
+        one.beat();
+        assert!(!health.is_ready());
+        two.beat();
+        assert!(health.is_ready());
+        assert_eq!(health.report().services[0].loops[2].beats, 0);
     }
 
     #[test]

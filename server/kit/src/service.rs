@@ -331,7 +331,7 @@ mod tests {
     async fn a_damaged_database_is_journaled_in_the_new_one() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(
-            dir.path().join(crate::store::FILE),
+            dir.path().join(crate::store::FILE_NAME),
             "no database at all ".repeat(300),
         )
         .unwrap();

@@ -74,7 +74,7 @@ fn the_numbers_have_no_gap_and_go_on_after_a_restart() {
         });
         assert_eq!(seqs(&page.unwrap()), expected.collect::<Vec<_>>());
     }
-    assert_eq!(verify(&dir.path().join(store::FILE)).unwrap(), 10);
+    assert_eq!(verify(&dir.path().join(store::FILE_NAME)).unwrap(), 10);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn an_edited_a_removed_and_an_added_entry_are_found() {
             .store
             .execute_blocking(|db| db.execute_batch(sql))
             .unwrap();
-        match verify(&dir.path().join(store::FILE)) {
+        match verify(&dir.path().join(store::FILE_NAME)) {
             Err(VerifyError::Chain(bad)) => assert_eq!(bad, FirstBad { seq, reason }, "{sql}"),
             other => panic!("{sql}: {other:?}"),
         }
@@ -189,7 +189,7 @@ fn old_entries_are_pruned_and_the_rest_still_verifies() {
         })
         .unwrap();
     assert_eq!(seqs(&page), (26..=35).collect::<Vec<_>>());
-    let file = dir.path().join(store::FILE);
+    let file = dir.path().join(store::FILE_NAME);
     assert_eq!(verify(&file).unwrap(), 10);
     bench
         .store
@@ -263,7 +263,7 @@ fn a_full_queue_is_counted_and_journaled() {
     assert_eq!(page.items.len(), 1);
     assert_eq!(page.items[0].data, json!({"count": 3}));
     assert_eq!(page.items[0].severity, Severity::Fault);
-    verify(&dir.path().join(store::FILE)).unwrap();
+    verify(&dir.path().join(store::FILE_NAME)).unwrap();
 }
 
 #[tokio::test]
@@ -327,7 +327,7 @@ async fn a_database_that_cannot_be_written_degrades_and_recovers() {
         }
     );
     assert_eq!(bench.health.report().health, Level::Good);
-    assert_eq!(verify(&dir.path().join(store::FILE)).unwrap(), 3);
+    assert_eq!(verify(&dir.path().join(store::FILE_NAME)).unwrap(), 3);
     let page = bench.events.query(Filter::default()).await.unwrap();
     let texts: Vec<_> = page.items.iter().map(|e| e.text.as_str()).collect();
     assert_eq!(texts, ["after", "in memory", "before"]);
@@ -359,13 +359,13 @@ async fn a_backlog_is_written_without_waiting_for_the_next_event() {
     })
     .await
     .unwrap();
-    assert_eq!(verify(&dir.path().join(store::FILE)).unwrap(), 1);
+    assert_eq!(verify(&dir.path().join(store::FILE_NAME)).unwrap(), 1);
 }
 
 #[tokio::test]
 async fn without_any_file_the_journal_lives_in_memory() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join(store::FILE)).unwrap();
+    std::fs::create_dir(dir.path().join(store::FILE_NAME)).unwrap();
     let bench = bench(dir.path(), RETAIN);
     bench.events.record(raised("x")).await.unwrap();
     assert_eq!(
@@ -534,7 +534,7 @@ fn two_processes_on_one_journal_keep_one_chain() {
         record_all(&gateway.events, 2);
         record_all(&tool.events, 1);
     }
-    assert_eq!(verify(&dir.path().join(store::FILE)).unwrap(), 15);
+    assert_eq!(verify(&dir.path().join(store::FILE_NAME)).unwrap(), 15);
 }
 
 #[test]
@@ -551,7 +551,7 @@ fn recording_goes_on_while_a_batch_is_committed() {
         thread.join().unwrap();
     }
     assert_eq!(bench.events.last_seq(), 1200);
-    assert_eq!(verify(&dir.path().join(store::FILE)).unwrap(), 1200);
+    assert_eq!(verify(&dir.path().join(store::FILE_NAME)).unwrap(), 1200);
 }
 
 #[tokio::test]
@@ -562,5 +562,5 @@ async fn a_flush_returns_when_all_is_written() {
         drop(bench.events.record(raised("x")));
     }
     bench.events.flush().await;
-    assert_eq!(verify(&dir.path().join(store::FILE)).unwrap(), 1000);
+    assert_eq!(verify(&dir.path().join(store::FILE_NAME)).unwrap(), 1000);
 }

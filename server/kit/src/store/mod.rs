@@ -20,7 +20,7 @@ use crate::{Health, health::Level};
 use writer::{Job, Writer};
 
 /// Name of the database in the state directory.
-pub const FILE: &str = "leitstand.db";
+pub const FILE_NAME: &str = "leitstand.db";
 /// Jobs that may wait for the writer. Reasoning: a burst of writes of all services is some dozens; a thousand
 /// 80 µs commits are still under a tenth of a second.
 pub const QUEUE_MAX: usize = 1024;
@@ -60,7 +60,7 @@ impl Store {
     /// Opens `dir/leitstand.db`, whatever state it is in.
     #[must_use]
     pub fn open(dir: &Path, health: &Health) -> Self {
-        let opened = open::open(&dir.join(FILE));
+        let opened = open::open(&dir.join(FILE_NAME));
         match &opened.trouble {
             Some(trouble) => {
                 tracing::error!("{trouble}");

@@ -109,7 +109,7 @@ fn a_full_queue_refuses() {
         Err(StoreError::Busy(QUEUE_MAX))
     ));
     release.send(()).unwrap();
-    assert_eq!(store.path(), Some(dir.path().join(FILE)));
+    assert_eq!(store.path(), Some(dir.path().join(FILE_NAME)));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_file_that_is_no_database_is_kept_aside_and_replaced() {
     let dir = tempfile::tempdir().unwrap();
     for bad in ["leitstand.db.bad", "leitstand.db.bad.1"] {
         std::fs::write(
-            dir.path().join(FILE),
+            dir.path().join(FILE_NAME),
             "not a database, but long enough to look at".repeat(40),
         )
         .unwrap();
@@ -148,7 +148,7 @@ fn a_damage_met_later_is_looked_at_by_the_next_start() {
     }
     let mut file = std::fs::OpenOptions::new()
         .write(true)
-        .open(dir.path().join(FILE))
+        .open(dir.path().join(FILE_NAME))
         .unwrap();
     file.seek(SeekFrom::Start(4 * 4096)).unwrap();
     file.write_all(&[0xa5; 8192]).unwrap();
@@ -176,7 +176,7 @@ fn a_damage_met_later_is_looked_at_by_the_next_start() {
 async fn without_a_usable_directory_it_lives_in_memory_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     // A directory where the file should be: neither openable nor a damage that a new file cures.
-    std::fs::create_dir(dir.path().join(FILE)).unwrap();
+    std::fs::create_dir(dir.path().join(FILE_NAME)).unwrap();
     let (store, health) = open(dir.path());
     assert_eq!(store.path(), None);
     store.migrate("test", STEPS).unwrap();
