@@ -18,6 +18,7 @@
 //! Deliberately absent: pins (the drivers of [`chain`] are generic over embedded-hal), sockets, media
 //! files, and any way in which garbage on the wire becomes a press.
 
+pub mod board;
 mod button;
 pub mod chain;
 pub mod debounce;

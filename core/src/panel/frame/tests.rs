@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::limits::PANEL_BODY_MAX;
 use proptest::prelude::*;
 use std::format;
 use std::string::String;

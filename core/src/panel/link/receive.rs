@@ -224,20 +224,19 @@ impl HostLink {
             self.lines.clear();
             return self.restarted(now);
         }
-        match FromDevice::parse(line) {
-            Ok(
-                message @ (FromDevice::Press(_)
+        let Ok(message) = FromDevice::parse(line) else { return };
+        if matches!(
+            message,
+            FromDevice::Press(_)
                 | FromDevice::Release(_)
                 | FromDevice::Pong
                 | FromDevice::Ok
                 | FromDevice::Error(_)
-                | FromDevice::Firmware(_)),
-            ) => {
-                // The board gave v2 up.
-                self.seek(now);
-                self.text(now, message);
-            }
-            _ => {}
+                | FromDevice::Firmware(_)
+        ) {
+            // The board gave v2 up.
+            self.seek(now);
+            self.text(now, message);
         }
     }
 
