@@ -7,3 +7,4 @@ pub mod pty;
 pub mod ra_gas;
 pub mod rs485;
 pub mod scenario;
+pub mod site;
