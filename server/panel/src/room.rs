@@ -196,8 +196,10 @@ impl Room {
     }
 
     fn feed(&mut self, now: Instant, input: playback::Input) {
+        let ignored = self.playback.ignored();
         self.playback.handle(now, input);
         self.drain(now);
+        self.changed |= self.playback.ignored() != ignored;
     }
 
     /// Takes what playback wants. The stop and the play of one press go out together.
@@ -585,7 +587,8 @@ impl Room {
             NewEvent::new(SERVICE, "MediaChanged")
                 .severity(severity)
                 .text(format!(
-                    "Content of {count} buttons changed; {}",
+                    "The content of {count} of {} buttons changed; {}",
+                    self.media.count(),
                     self.media.summary()
                 ))
                 .data(json!({ "ids": changed, "missing": self.media.missing() })),
@@ -652,3 +655,7 @@ impl Current {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

@@ -576,3 +576,7 @@ impl Shell<'_> {
         self.pressed_at = None;
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;
