@@ -1,12 +1,32 @@
 //! The only place that picks real or simulated hardware.
+//!
+//! Serial lines are the same for both: the simulated site is on the far side of pseudo-terminals, so that the
+//! demo runs the real serial code.
 
+use leitstand_core::hal::{BatteryGauge, MainsSense, PortError, SerialPort};
+use leitstand_core::modbus::line::Line;
+use leitstand_hal_linux::serial::Port;
 use std::net::SocketAddr;
+use std::path::Path;
 use utoipa_axum::router::OpenApiRouter;
+
+/// Opens a port, again and again after a loss. The services' own `OpenPort` types are this one.
+pub(crate) type OpenPort = Box<dyn FnMut() -> Result<Box<dyn SerialPort>, PortError> + Send>;
 
 /// The far side of all cables.
 pub(crate) trait Board: Send {
     /// Whether nothing real is attached; every page then says so.
     fn simulated(&self) -> bool;
+
+    /// The mains, where a sense line is wired.
+    fn mains(&self) -> Option<Box<dyn MainsSense>> {
+        None
+    }
+
+    /// The battery, where its wires are.
+    fn battery(&self) -> Option<Box<dyn BatteryGauge>> {
+        None
+    }
 
     /// Routes that exist only with this board.
     fn routes(&self) -> OpenApiRouter {
@@ -17,9 +37,6 @@ pub(crate) trait Board: Send {
     fn announce(&self, addr: SocketAddr) {
         let _ = addr;
     }
-
-    /// The gateway has stopped.
-    fn stop(&self) {}
 }
 
 /// A Linux machine with what is plugged into it.
@@ -29,4 +46,43 @@ impl Board for Linux {
     fn simulated(&self) -> bool {
         false
     }
+}
+
+/// Opens the line of an RS-485 bus.
+#[cfg(feature = "gas")]
+pub(crate) fn bus_port(bus: &leitstand_gas::seam::BusSpec) -> OpenPort {
+    use leitstand_core::modbus::line::Parity;
+    let device = std::path::PathBuf::from(&bus.device);
+    let parity = match bus.parity {
+        leitstand_gas::seam::Parity::None => Parity::None,
+        leitstand_gas::seam::Parity::Even => Parity::Even,
+        leitstand_gas::seam::Parity::Odd => Parity::Odd,
+    };
+    let line = Line {
+        baud: bus.baud,
+        parity,
+    };
+    Box::new(move || open(&device, line))
+}
+
+/// Opens the port of a button board. The rule is looked up at every open: a board may come back under another
+/// name.
+#[cfg(feature = "panel")]
+pub(crate) fn panel_port(rule: &str) -> OpenPort {
+    let rule = rule.to_owned();
+    // USB serial has no rate of its own; adapters of older boards expect this one.
+    let line = Line {
+        baud: 115_200,
+        ..Line::RA_GAS
+    };
+    Box::new(move || {
+        open(
+            &leitstand_panel::port::resolve(&rule).ok_or(PortError::NotFound)?,
+            line,
+        )
+    })
+}
+
+fn open(device: &Path, line: Line) -> Result<Box<dyn SerialPort>, PortError> {
+    Ok(Box::new(Port::open(device, line)?))
 }

@@ -48,7 +48,7 @@ fn configuration(file: &Path, json: bool) -> Result<(), Failure> {
 fn journal(state: &Path, json: bool) -> Result<(), Failure> {
     // Both the state directory and the database itself are accepted.
     let file = if state.is_dir() {
-        state.join(leitstand_kit::store::FILE)
+        state.join(leitstand_kit::store::FILE_NAME)
     } else {
         state.to_path_buf()
     };

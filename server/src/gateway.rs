@@ -175,7 +175,6 @@ async fn live(plan: Plan) -> Result<(), Failure> {
         }
     };
     cx.events.flush().await;
-    board.stop();
     result?;
     bootstrap.end()
 }

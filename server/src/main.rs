@@ -4,11 +4,13 @@
 //! [`web`] the one HTTP application, [`board`] the only place that picks real or simulated hardware,
 //! [`demo`] and [`sim`] the simulated site, [`access`] users and tokens, [`exit`] exit codes.
 
+mod access;
 mod board;
 mod bootstrap;
 mod check;
 mod cli;
 mod config;
+mod demo;
 mod exit;
 mod gateway;
 mod logging;
@@ -16,6 +18,7 @@ mod logging;
 mod replay;
 mod serve;
 mod services;
+mod sim;
 mod systemd;
 mod ui;
 mod web;
@@ -36,15 +39,17 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Demo(args) => demo::run(args),
         Command::Run(args) => gateway::run_site(args),
+        Command::Token(what) => access::token(what),
+        Command::User(what) => access::user(what),
         Command::Check(args) => check::run(args),
         #[cfg(feature = "gas")]
         Command::Replay(args) => replay::run(&args),
         #[cfg(feature = "gas")]
         Command::Import(args) => import(&args),
-        Command::Token(_) | Command::User(_) | Command::Demo(_) | Command::Scan(_) => {
-            Err(Failure::new(leitstand_kit::Exit::Internal, "not wired yet"))
-        }
+        #[cfg(feature = "gas")]
+        Command::Scan(_) => Err(Failure::new(leitstand_kit::Exit::Internal, "not wired yet")),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The list of services: which are configured, and what each is given from the platform.
 
-use crate::board::Board;
+use crate::board::{self, Board};
 use crate::bootstrap::Bootstrap;
 use crate::config::Checked;
 use crate::exit::Failure;
 use leitstand_kit::Context;
 use leitstand_kit::supervisor::Plan;
 
-/// Builds every configured service, in start order.
+/// Builds every configured service, in start order: what people's safety hangs on comes first.
 ///
 /// # Errors
 /// With the exit code of the service that cannot be built.
@@ -17,6 +17,21 @@ pub(crate) fn plans(
     bootstrap: &Bootstrap,
     board: &dyn Board,
 ) -> Result<Vec<Plan>, Failure> {
-    let _ = (config, cx, bootstrap, board);
-    Ok(Vec::new())
+    let mut plans = Vec::new();
+    #[cfg(feature = "gas")]
+    if let Some(site) = &config.gas {
+        let _ = (site, bootstrap, board, board::bus_port);
+    }
+    #[cfg(feature = "panel")]
+    if let Some(settings) = &config.panel {
+        let ports = settings
+            .boards
+            .iter()
+            .map(|b| board::panel_port(&b.port))
+            .collect();
+        let media = cx.paths.config_dir.join(&settings.media_dir);
+        let panel = leitstand_panel::Panel::new(cx, settings.clone(), media, ports);
+        plans.push(Plan::new(move || panel.instance()));
+    }
+    Ok(plans)
 }
