@@ -1,16 +1,20 @@
 //! JSON in and out, problems, pages, ETags, and the gateway's own routes.
 
+mod assemble;
 mod etag;
+mod events;
 mod json;
+mod observe;
 mod problem;
+mod stream;
 
-use axum::Router;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{Context, auth::Auth};
+use crate::Context;
 
+pub use assemble::assemble;
 pub use etag::{Tagged, etag, if_match, is_known};
 pub use json::{BODY_BYTES_MAX, Json, Query, UrlPath, body};
 pub use problem::Problem;
@@ -36,14 +40,10 @@ impl<T> Page<T> {
 /// `/api/v1/events` (paged, CSV), `/api/v1/stream`, `/metrics`, `/healthz`.
 #[must_use]
 pub fn routes(cx: &Context) -> OpenApiRouter {
-    let _ = cx;
-    todo!()
+    events::routes(cx)
+        .merge(stream::routes(cx))
+        .merge(observe::routes(cx))
 }
 
-/// Makes the server's router: adds `/openapi.json` from the routes, answers 404 and 405 as problems, bounds
-/// bodies and puts the guard around everything.
-#[must_use]
-pub fn assemble(router: OpenApiRouter, title: &str, version: &str, auth: &Auth) -> Router {
-    let _ = (router, title, version, auth);
-    todo!()
-}
+#[cfg(test)]
+mod tests;

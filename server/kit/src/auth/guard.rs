@@ -22,7 +22,7 @@ use crate::api::Problem;
 
 /// Reachable without a login on every bind, besides what the login and claim pages load.
 const OPEN_PATHS: [&str; 4] = ["/login", "/claim", "/healthz", "/health"];
-pub(super) const COOKIE: &str = "leitstand_session";
+pub(crate) const COOKIE: &str = "leitstand_session";
 
 /// The peer's address, for handlers behind the guard. `None` without connection information.
 #[derive(Clone, Copy)]

@@ -32,6 +32,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{Context, store::StoreError};
+pub(crate) use guard::COOKIE;
+
 use db::Owner;
 use secret::Secret;
 

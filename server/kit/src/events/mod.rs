@@ -22,7 +22,7 @@ use std::{future::Future, pin::Pin, sync::Arc, task};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 pub use chain::{FirstBad, VerifyError, verify};
 pub use queue::Events;
@@ -176,8 +176,7 @@ impl Future for Pending {
 }
 
 /// Which entries to list. Empty = all, newest first.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only this service.
     pub service: Option<String>,
@@ -194,7 +193,6 @@ pub struct Filter {
     /// At most so many; 1 to 1000 (more is cut), 100 unless told.
     pub limit: Option<u32>,
     /// Oldest first instead of newest first.
-    #[serde(default)]
     pub oldest_first: bool,
 }
 
