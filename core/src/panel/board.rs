@@ -175,7 +175,11 @@ impl Board {
             counters: Counters::default(),
             drops_told: 0,
             heap: 0,
-            rate: Rate { began: now, count: 0, hz: 0 },
+            rate: Rate {
+                began: now,
+                count: 0,
+                hz: 0,
+            },
             host: Host::Quiet,
             lit_at: now,
             announce_at: now + config.announce_after,
@@ -315,8 +319,12 @@ impl Board {
             self.lines.clear();
         }
         match self.host {
-            Host::Present { last } if now - last >= HOST_GONE => self.host = Host::Gone { since: now },
-            Host::Gone { since } if now - since.max(self.lit_at) >= LOCAL_LIGHT && !self.light.is_dark() => {
+            Host::Present { last } if now - last >= HOST_GONE => {
+                self.host = Host::Gone { since: now }
+            }
+            Host::Gone { since }
+                if now - since.max(self.lit_at) >= LOCAL_LIGHT && !self.light.is_dark() =>
+            {
                 self.light.clear(now);
             }
             Host::Quiet | Host::Present { .. } | Host::Gone { .. } => {}
@@ -329,8 +337,16 @@ impl Board {
         self.push(match (self.language, pressed) {
             (Language::Text, true) => Out::Text(FromDevice::Press(id)),
             (Language::Text, false) => Out::Text(FromDevice::Release(id)),
-            (Language::V2 { .. }, true) => Out::V2(frame::FromDevice::Press { seq, id: id.get(), t_ms }),
-            (Language::V2 { .. }, false) => Out::V2(frame::FromDevice::Release { seq, id: id.get(), t_ms }),
+            (Language::V2 { .. }, true) => Out::V2(frame::FromDevice::Press {
+                seq,
+                id: id.get(),
+                t_ms,
+            }),
+            (Language::V2 { .. }, false) => Out::V2(frame::FromDevice::Release {
+                seq,
+                id: id.get(),
+                t_ms,
+            }),
         });
     }
 
@@ -362,7 +378,11 @@ impl Board {
             Out::Text(message) => message.write(&mut line),
             Out::Firmware => {
                 let [major, minor, patch] = self.config.version;
-                let name = self.config.name.get(..self.config.name.len().min(32)).unwrap_or("panel");
+                let name = self
+                    .config
+                    .name
+                    .get(..self.config.name.len().min(32))
+                    .unwrap_or("panel");
                 write!(line, "FW {name} v{major}.{minor}.{patch}")
             }
         };
@@ -375,7 +395,11 @@ impl Board {
 impl Rate {
     fn count(&mut self, now: Instant) {
         if now - self.began >= Duration::from_secs(1) {
-            *self = Self { began: now, count: 0, hz: self.count };
+            *self = Self {
+                began: now,
+                count: 0,
+                hz: self.count,
+            };
         }
         self.count = self.count.saturating_add(1);
     }

@@ -168,7 +168,9 @@ impl ButtonSet {
 
 impl fmt::Debug for ButtonSet {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_set().entries(self.iter().map(ButtonId::get)).finish()
+        out.debug_set()
+            .entries(self.iter().map(ButtonId::get))
+            .finish()
     }
 }
 
@@ -220,7 +222,10 @@ mod tests {
     #[test]
     fn a_set_lists_its_buttons_in_order() {
         let set: ButtonSet = [100, 3, 42].into_iter().filter_map(ButtonId::new).collect();
-        assert_eq!(set.iter().map(ButtonId::get).collect::<Vec<_>>(), [3, 42, 100]);
+        assert_eq!(
+            set.iter().map(ButtonId::get).collect::<Vec<_>>(),
+            [3, 42, 100]
+        );
         assert_eq!(PanelSize::MAX.all().len(), 100);
         assert_eq!(PanelSize::MAX.chips(), 13);
     }

@@ -58,7 +58,13 @@ impl Wiring {
     /// Wired in order, buttons to ground, LED outputs active high.
     #[must_use]
     pub const fn new(size: PanelSize) -> Self {
-        Self { size, buttons: Positions::Straight, leds: Positions::Straight, pressed_high: false, lit_low: false }
+        Self {
+            size,
+            buttons: Positions::Straight,
+            leds: Positions::Straight,
+            pressed_high: false,
+            lit_low: false,
+        }
     }
 
     /// Covers mis-wired buttons: entry `id-1` is the position of button `id`, counted from 0 at the **last**
@@ -115,7 +121,10 @@ impl Wiring {
                     Positions::Straight => chips * 8 - 1 - id.index(),
                     Positions::Table(table) => usize::from(table[id.index()]),
                 };
-                let byte = normal.get(chips - 1 - position / 8).copied().unwrap_or(released);
+                let byte = normal
+                    .get(chips - 1 - position / 8)
+                    .copied()
+                    .unwrap_or(released);
                 (byte >> (position % 8)) & 1 != released & 1
             })
             .collect()
@@ -258,7 +267,15 @@ pub struct TrailingEdge<B, P, I, D> {
 impl<B, P: OutputPin, I, D> TrailingEdge<B, P, I, D> {
     /// `load` is the parallel-load line, `q8` reads the data line.
     pub fn new(load: P, level: LoadLevel, q8: I, delay: D) -> Self {
-        Self { load: Load { line: load, level, delay }, q8, bus: PhantomData }
+        Self {
+            load: Load {
+                line: load,
+                level,
+                delay,
+            },
+            q8,
+            bus: PhantomData,
+        }
     }
 }
 
@@ -288,7 +305,14 @@ pub struct LeadingEdge<B, P, D> {
 impl<B, P: OutputPin, D> LeadingEdge<B, P, D> {
     /// `load` is the parallel-load line.
     pub fn new(load: P, level: LoadLevel, delay: D) -> Self {
-        Self { load: Load { line: load, level, delay }, bus: PhantomData }
+        Self {
+            load: Load {
+                line: load,
+                level,
+                delay,
+            },
+            bus: PhantomData,
+        }
     }
 }
 
@@ -322,7 +346,14 @@ pub struct BitBang<C, I, O, P, D> {
 impl<C, I, O, P: OutputPin, D> BitBang<C, I, O, P, D> {
     /// `load` is the parallel-load line.
     pub fn new(load: P, level: LoadLevel, delay: D) -> Self {
-        Self { load: Load { line: load, level, delay }, bus: PhantomData }
+        Self {
+            load: Load {
+                line: load,
+                level,
+                delay,
+            },
+            bus: PhantomData,
+        }
     }
 }
 
@@ -362,7 +393,11 @@ pub struct Latched<B, L, D> {
 impl<B, L, D> Latched<B, L, D> {
     /// `latch` is the storage clock of all chips.
     pub fn new(latch: L, delay: D) -> Self {
-        Self { latch, delay, bus: PhantomData }
+        Self {
+            latch,
+            delay,
+            bus: PhantomData,
+        }
     }
 }
 
@@ -393,15 +428,24 @@ pub struct BitBangLatched<C, I, O, L, D> {
 impl<C, I, O, L, D> BitBangLatched<C, I, O, L, D> {
     /// `latch` is the storage clock of all chips.
     pub fn new(latch: L, delay: D) -> Self {
-        Self { latch, delay, bus: PhantomData }
+        Self {
+            latch,
+            delay,
+            bus: PhantomData,
+        }
     }
 }
 
-impl<C: OutputPin, I, O: OutputPin, L: OutputPin, D: DelayNs> WriteChain for BitBangLatched<C, I, O, L, D> {
+impl<C: OutputPin, I, O: OutputPin, L: OutputPin, D: DelayNs> WriteChain
+    for BitBangLatched<C, I, O, L, D>
+{
     type Bus = BitBus<C, I, O>;
 
     fn write(&mut self, bus: &mut Self::Bus, bytes: &[u8]) -> Result<(), ChainError> {
-        for bit in bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)) {
+        for bit in bytes
+            .iter()
+            .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+        {
             bus.data_out.set_state((bit != 0).into()).map_err(pin)?;
             clock(&mut bus.clock, &mut self.delay)?;
         }

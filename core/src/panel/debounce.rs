@@ -47,7 +47,10 @@ impl Config {
         if !(5..=100).contains(&window_ms) || window < 2 * scan {
             return Err(ConfigError::Window);
         }
-        Ok(Self { mode, window_ms: window_ms as u8 })
+        Ok(Self {
+            mode,
+            window_ms: window_ms as u8,
+        })
     }
 
     /// How a press is recognised.
@@ -66,7 +69,10 @@ impl Config {
 impl Default for Config {
     /// Eager, 30 ms.
     fn default() -> Self {
-        Self { mode: Mode::Eager, window_ms: 30 }
+        Self {
+            mode: Mode::Eager,
+            window_ms: 30,
+        }
     }
 }
 
@@ -151,14 +157,20 @@ impl Debouncer {
         let now_ms = now.as_millis() as u32;
         let Some(before) = self.raw.replace(raw) else {
             self.held = raw;
-            raw.iter().for_each(|id| self.changed_ms[id.index()] = now_ms);
-            return Changes { stuck: raw, ..Changes::default() };
+            raw.iter()
+                .for_each(|id| self.changed_ms[id.index()] = now_ms);
+            return Changes {
+                stuck: raw,
+                ..Changes::default()
+            };
         };
         for id in raw.symmetric_difference(before) {
             self.changed_ms[id.index()] = now_ms;
         }
         // Released for one window: armed. Not yet able to press in this scan, since it is released.
-        self.held = self.held.difference(self.steady(now_ms, self.held.difference(raw)));
+        self.held = self
+            .held
+            .difference(self.steady(now_ms, self.held.difference(raw)));
 
         let released = self.steady(now_ms, self.pressed.difference(raw));
         let candidates = raw.difference(self.pressed).difference(self.held);
@@ -168,21 +180,32 @@ impl Debouncer {
         };
         self.pressed = self.pressed.difference(released).union(pressed);
         self.overdue = self.overdue.difference(released);
-        pressed.iter().for_each(|id| self.pressed_ms[id.index()] = now_ms);
-        Changes { released, pressed, stuck: self.overdue(now_ms) }
+        pressed
+            .iter()
+            .for_each(|id| self.pressed_ms[id.index()] = now_ms);
+        Changes {
+            released,
+            pressed,
+            stuck: self.overdue(now_ms),
+        }
     }
 
     /// Those of `ids` whose raw sample did not change for one window.
     fn steady(&self, now_ms: u32, ids: ButtonSet) -> ButtonSet {
         let window = u32::from(self.config.window_ms);
-        ids.iter().filter(|id| now_ms.wrapping_sub(self.changed_ms[id.index()]) >= window).collect()
+        ids.iter()
+            .filter(|id| now_ms.wrapping_sub(self.changed_ms[id.index()]) >= window)
+            .collect()
     }
 
     /// Adds those pressed for too long to `overdue` and returns the new ones.
     fn overdue(&mut self, now_ms: u32) -> ButtonSet {
         let limit = STUCK_AFTER.as_millis() as u32;
         let candidates = self.pressed.difference(self.overdue);
-        let new = candidates.iter().filter(|id| now_ms.wrapping_sub(self.pressed_ms[id.index()]) > limit).collect();
+        let new = candidates
+            .iter()
+            .filter(|id| now_ms.wrapping_sub(self.pressed_ms[id.index()]) > limit)
+            .collect();
         self.overdue = self.overdue.union(new);
         new
     }

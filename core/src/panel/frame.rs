@@ -219,7 +219,9 @@ pub fn encode<T: Serialize>(message: &T) -> Frame {
     let mut buffer = [0; PANEL_FRAME_MAX];
     // Every message of this module fits (test `no_message_exceeds_the_body`), so neither step can fail.
     Cobs::try_new(Slice::new(&mut buffer))
-        .and_then(|cobs| postcard::serialize_with_flavor(message, CrcModifier::new(cobs, CRC.digest())))
+        .and_then(|cobs| {
+            postcard::serialize_with_flavor(message, CrcModifier::new(cobs, CRC.digest()))
+        })
         .ok()
         .and_then(|bytes| Frame::from_slice(bytes).ok())
         .unwrap_or_default()
@@ -240,9 +242,14 @@ pub enum FrameError {
 /// The caller counts the frame and drops it.
 pub fn decode<T: DeserializeOwned>(bytes: &mut [u8]) -> Result<T, FrameError> {
     let length = cobs::decode_in_place(bytes).map_err(|_| FrameError::Stuffing)?;
-    let (message, rest) = postcard::de_flavors::crc::take_from_bytes_u16(&bytes[..length], CRC.digest())
-        .map_err(|_| FrameError::Content)?;
-    if rest.is_empty() { Ok(message) } else { Err(FrameError::Content) }
+    let (message, rest) =
+        postcard::de_flavors::crc::take_from_bytes_u16(&bytes[..length], CRC.digest())
+            .map_err(|_| FrameError::Content)?;
+    if rest.is_empty() {
+        Ok(message)
+    } else {
+        Err(FrameError::Content)
+    }
 }
 
 /// Collects bytes to frames. A longer one is discarded up to its delimiter.
@@ -300,7 +307,11 @@ impl Frames {
     /// What was collected since the last delimiter; nothing while a too long one is discarded.
     #[must_use]
     pub fn partial(&self) -> &[u8] {
-        if self.state == State::Complete { &[] } else { &self.bytes }
+        if self.state == State::Complete {
+            &[]
+        } else {
+            &self.bytes
+        }
     }
 
     /// Forgets what was collected.
@@ -309,7 +320,6 @@ impl Frames {
         self.state = State::Collecting;
     }
 }
-
 
 #[cfg(test)]
 #[path = "frame/tests.rs"]

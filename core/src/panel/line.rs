@@ -107,15 +107,21 @@ mod tests {
     /// Feeds `bytes` with pauses written as `<ms>`; tells lines in brackets, `!` for a too long one and `?`
     /// for an expired one.
     fn run<const MAX: usize>(script: &str) -> String {
-        let (mut lines, mut now, mut told) = (Lines::<MAX>::default(), Instant::ZERO, String::new());
+        let (mut lines, mut now, mut told) =
+            (Lines::<MAX>::default(), Instant::ZERO, String::new());
         for part in script.split_inclusive('>') {
-            let (bytes, pause) = match part.strip_suffix('>').and_then(|part| part.rsplit_once('<')) {
+            let (bytes, pause) = match part
+                .strip_suffix('>')
+                .and_then(|part| part.rsplit_once('<'))
+            {
                 Some((bytes, pause)) => (bytes, pause.parse().unwrap()),
                 None => (part, 0),
             };
             for byte in bytes.bytes() {
                 match lines.push(now, byte) {
-                    Some(Line::Complete(line)) => told += &format!("[{}]", std::str::from_utf8(line).unwrap()),
+                    Some(Line::Complete(line)) => {
+                        told += &format!("[{}]", std::str::from_utf8(line).unwrap())
+                    }
                     Some(Line::TooLong) => told.push('!'),
                     None => {}
                 }

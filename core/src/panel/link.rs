@@ -73,7 +73,11 @@ impl Default for Config {
             Some(size) => size,
             None => PanelSize::MAX,
         };
-        Self { buttons, protocol: Offer::Auto, lights_itself: true }
+        Self {
+            buttons,
+            protocol: Offer::Auto,
+            lights_itself: true,
+        }
     }
 }
 
@@ -531,7 +535,8 @@ impl HostLink {
     }
 
     fn led_command(&self) -> LedCommand {
-        self.led.map_or(LedCommand::Clear { only_if: None }, LedCommand::Set)
+        self.led
+            .map_or(LedCommand::Clear { only_if: None }, LedCommand::Set)
     }
 
     fn settled(&mut self, now: Instant, protocol: Protocol) {
@@ -551,7 +556,9 @@ impl HostLink {
         if v2 {
             self.lines.clear();
             if self.version.is_none() || self.boot_id.is_none() {
-                self.put(&frame::encode(&frame::FromHost::Hello { proto: frame::VERSION }));
+                self.put(&frame::encode(&frame::FromHost::Hello {
+                    proto: frame::VERSION,
+                }));
             }
         }
         self.tell(BoardEvent::Online(info));
@@ -617,7 +624,11 @@ impl HostLink {
     }
 
     fn led_open(&self) -> bool {
-        self.led_unsure || self.open.iter().any(|open| matches!(open.what, What::Led(_)))
+        self.led_unsure
+            || self
+                .open
+                .iter()
+                .any(|open| matches!(open.what, What::Led(_)))
     }
 
     /// Called for each press as it arrives, since its consequence may come back later.
@@ -631,7 +642,9 @@ impl HostLink {
     fn ping(&mut self, now: Instant) {
         self.nonce = self.nonce.wrapping_add(1);
         match self.state {
-            State::Online(Protocol::V2) => self.put(&frame::encode(&frame::FromHost::Ping { nonce: self.nonce })),
+            State::Online(Protocol::V2) => {
+                self.put(&frame::encode(&frame::FromHost::Ping { nonce: self.nonce }))
+            }
             _ => self.put(b"PING\n"),
         }
         self.ping = Some((now, self.nonce));
@@ -652,7 +665,9 @@ impl HostLink {
     fn probe(&mut self) {
         self.probe_at = None;
         self.put(&[0]);
-        self.put(&frame::encode(&frame::FromHost::Hello { proto: frame::VERSION }));
+        self.put(&frame::encode(&frame::FromHost::Hello {
+            proto: frame::VERSION,
+        }));
         self.put(b"\n");
     }
 
@@ -691,8 +706,15 @@ impl HostLink {
 }
 
 impl BoardStatus {
-    const EMPTY: Self =
-        Self { selected: None, scan_hz: None, heap: 0, ev_drop: None, cmd_drop: None, crc_err: None, stuck: None };
+    const EMPTY: Self = Self {
+        selected: None,
+        scan_hz: None,
+        heap: 0,
+        ev_drop: None,
+        cmd_drop: None,
+        crc_err: None,
+        stuck: None,
+    };
 }
 
 fn bump(counter: &mut u32) {
@@ -757,12 +779,16 @@ impl Machine for HostLink {
             return Some(Output::Event(event));
         }
         if self.events_lost > 0 {
-            return Some(Output::Event(BoardEvent::Lost(core::mem::take(&mut self.events_lost))));
+            return Some(Output::Event(BoardEvent::Lost(core::mem::take(
+                &mut self.events_lost,
+            ))));
         }
         if !self.send.is_empty() {
             let mut chunk = Chunk::new();
             while !chunk.is_full() {
-                let Some(byte) = self.send.pop_front() else { break };
+                let Some(byte) = self.send.pop_front() else {
+                    break;
+                };
                 // Never fails: there is room.
                 let _ = chunk.push(byte);
             }

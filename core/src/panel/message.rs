@@ -22,7 +22,8 @@ fn split(line: &str) -> (&str, Option<&str>) {
 
 /// One to `digits` decimal digits and nothing else. No sign, no blank.
 fn number(text: &str, digits: usize) -> Option<u32> {
-    let plain = (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain =
+        (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if plain { text.parse().ok() } else { None }
 }
 
@@ -36,14 +37,23 @@ fn button(text: &str) -> Option<ButtonId> {
 
 /// One to `digits` hexadecimal digits and nothing else.
 fn hex(text: &str, digits: usize) -> Option<u32> {
-    let plain = (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if plain { u32::from_str_radix(text, 16).ok() } else { None }
+    let plain =
+        (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if plain {
+        u32::from_str_radix(text, 16).ok()
+    } else {
+        None
+    }
 }
 
 /// The line as text, if all of it is printable ASCII.
 fn printable(line: &[u8]) -> Option<&str> {
     let plain = line.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    if plain { core::str::from_utf8(line).ok() } else { None }
+    if plain {
+        core::str::from_utf8(line).ok()
+    } else {
+        None
+    }
 }
 
 /// A line from a board.
@@ -122,11 +132,17 @@ impl ErrorCode {
     ];
 
     fn parse(words: &str) -> Self {
-        Self::WORDS.iter().find(|(_, word)| *word == words).map_or(Self::Other, |(code, _)| *code)
+        Self::WORDS
+            .iter()
+            .find(|(_, word)| *word == words)
+            .map_or(Self::Other, |(code, _)| *code)
     }
 
     fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(code, _)| *code == self).map_or("OTHER", |(_, word)| word)
+        Self::WORDS
+            .iter()
+            .find(|(code, _)| *code == self)
+            .map_or("OTHER", |(_, word)| word)
     }
 }
 
@@ -140,7 +156,9 @@ pub enum LineError {
 }
 
 /// Words that begin a line of older boards' status or help.
-const INFO_WORDS: [&str; 7] = ["STATUS", "CORE", "QFREE", "QOVFL", "MAPPING", "HELP", "COMMANDS"];
+const INFO_WORDS: [&str; 7] = [
+    "STATUS", "CORE", "QFREE", "QOVFL", "MAPPING", "HELP", "COMMANDS",
+];
 
 impl<'a> FromDevice<'a> {
     /// What a line without its end means.
@@ -184,7 +202,12 @@ impl<'a> FromDevice<'a> {
             Self::Pong => out.write_str("PONG"),
             Self::Ok => out.write_str("OK"),
             Self::Error(code) => write!(out, "ERROR {}", code.word()),
-            Self::Hello(Hello { buttons, leds, caps, boot_id }) => {
+            Self::Hello(Hello {
+                buttons,
+                leds,
+                caps,
+                boot_id,
+            }) => {
                 write!(out, "HELLO 2 {buttons} {leds} {caps:04x} {boot_id:08x}")
             }
             Self::Curled(id) => write!(out, "CURLED {id}"),
@@ -253,9 +276,13 @@ impl FromHost {
     /// # Errors
     /// The answer that the board owes.
     pub fn parse(line: &[u8]) -> Result<Self, ErrorCode> {
-        let line = printable(line).ok_or(ErrorCode::UnknownCmd)?.trim_end_matches(' ');
+        let line = printable(line)
+            .ok_or(ErrorCode::UnknownCmd)?
+            .trim_end_matches(' ');
         let id = |argument: Option<&str>| {
-            argument.ok_or(ErrorCode::MissingId).and_then(|text| button(text).ok_or(ErrorCode::InvalidId))
+            argument
+                .ok_or(ErrorCode::MissingId)
+                .and_then(|text| button(text).ok_or(ErrorCode::InvalidId))
         };
         match split(line) {
             ("LEDSET", argument) => id(argument).map(Self::LedSet),

@@ -24,8 +24,8 @@ pub mod chain;
 pub mod debounce;
 pub mod frame;
 pub mod line;
-pub mod message;
 pub mod link;
+pub mod message;
 pub mod playback;
 
 pub use button::{ButtonId, ButtonSet, Ids, PanelSize};

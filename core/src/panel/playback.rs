@@ -7,7 +7,9 @@ use heapless::{Deque, Vec};
 
 use super::link::LedCommand;
 use super::{ButtonId, PanelSize};
-use crate::limits::{PANEL_BOARDS_MAX, PANEL_CLIENTS_MAX, PANEL_MEDIA_MAX, PANEL_PRESSES_PER_SECOND_MAX};
+use crate::limits::{
+    PANEL_BOARDS_MAX, PANEL_CLIENTS_MAX, PANEL_MEDIA_MAX, PANEL_PRESSES_PER_SECOND_MAX,
+};
 use crate::machine::Machine;
 use crate::time::{Duration, Instant};
 
@@ -19,7 +21,11 @@ impl MediaId {
     /// The medium `number`; `None` outside 1..=999.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
-        if number == 0 || number > PANEL_MEDIA_MAX { None } else { Some(Self(number)) }
+        if number == 0 || number > PANEL_MEDIA_MAX {
+            None
+        } else {
+            Some(Self(number))
+        }
     }
 
     /// The number, 1..=999.
@@ -106,7 +112,11 @@ pub struct Client {
 impl Default for Client {
     /// A client that said nothing yet.
     fn default() -> Self {
-        Self { locked: false, ready: true, primary: false }
+        Self {
+            locked: false,
+            ready: true,
+            primary: false,
+        }
     }
 }
 
@@ -331,9 +341,21 @@ impl Playback {
         }
         // 0 is never the number of a play, not even after four thousand million of them.
         self.seq = self.seq.checked_add(1).unwrap_or(1);
-        let playing = Playing { id, seq: self.seq, since: now, source };
-        self.active = Some(Active { playing, length: None, lonely_since: None, any_done: false });
-        self.clients.iter_mut().for_each(|present| present.verdict = Verdict::None);
+        let playing = Playing {
+            id,
+            seq: self.seq,
+            since: now,
+            source,
+        };
+        self.active = Some(Active {
+            playing,
+            length: None,
+            lonely_since: None,
+            any_done: false,
+        });
+        self.clients
+            .iter_mut()
+            .for_each(|present| present.verdict = Verdict::None);
         self.watch_listeners(now);
         self.emit(Output::Stop);
         self.emit(Output::Play(playing));
@@ -348,9 +370,13 @@ impl Playback {
             let before = core::mem::replace(&mut self.lit[index], wanted);
             let index = BoardIndex(index as u8);
             match wanted {
-                Some(id) if source == Source::Board(index) => self.emit(Output::Led(index, LedCommand::Pressed(id))),
+                Some(id) if source == Source::Board(index) => {
+                    self.emit(Output::Led(index, LedCommand::Pressed(id)))
+                }
                 Some(id) => self.emit(Output::Led(index, LedCommand::Set(id))),
-                None if before.is_some() => self.emit(Output::Led(index, LedCommand::Clear { only_if: before })),
+                None if before.is_some() => {
+                    self.emit(Output::Led(index, LedCommand::Clear { only_if: before }))
+                }
                 None => {}
             }
         }
@@ -361,7 +387,9 @@ impl Playback {
         let command = match self.lit.get(usize::from(board.0)).copied().flatten() {
             Some(id) if id == pressed => LedCommand::Pressed(id),
             Some(id) => LedCommand::Set(id),
-            None => LedCommand::Clear { only_if: Some(pressed) },
+            None => LedCommand::Clear {
+                only_if: Some(pressed),
+            },
         };
         self.emit(Output::Led(board, command));
     }
@@ -373,7 +401,10 @@ impl Playback {
         self.emit(Output::Stop);
         for index in 0..self.config.boards.len() {
             self.lit[index] = None;
-            self.emit(Output::Led(BoardIndex(index as u8), LedCommand::Clear { only_if: None }));
+            self.emit(Output::Led(
+                BoardIndex(index as u8),
+                LedCommand::Clear { only_if: None },
+            ));
         }
     }
 
@@ -398,7 +429,10 @@ impl Playback {
     fn has_say(&self, client: ClientId) -> bool {
         match self.config.may_end {
             MayEnd::First | MayEnd::All => true,
-            MayEnd::Primary => self.clients.iter().any(|present| present.id == client && present.client.primary),
+            MayEnd::Primary => self
+                .clients
+                .iter()
+                .any(|present| present.id == client && present.client.primary),
         }
     }
 
@@ -410,7 +444,8 @@ impl Playback {
         match self.config.may_end {
             MayEnd::First | MayEnd::Primary => self.finish(why),
             MayEnd::All => {
-                if let Some(present) = self.clients.iter_mut().find(|present| present.id == client) {
+                if let Some(present) = self.clients.iter_mut().find(|present| present.id == client)
+                {
                     present.verdict = Verdict::Done;
                 }
                 if let Some(active) = &mut self.active {
@@ -424,7 +459,13 @@ impl Playback {
     fn finish_if_all_done(&mut self, why: Over) {
         let any_done = self.active.as_ref().is_some_and(|active| active.any_done);
         let decides = |present: &&Present| present.client.ready && !present.client.locked;
-        if any_done && self.clients.iter().filter(decides).all(|present| present.verdict == Verdict::Done) {
+        if any_done
+            && self
+                .clients
+                .iter()
+                .filter(decides)
+                .all(|present| present.verdict == Verdict::Done)
+        {
             self.finish(why);
         }
     }
@@ -437,7 +478,9 @@ impl Playback {
         if let Some(present) = self.clients.iter_mut().find(|present| present.id == client)
             && present.verdict == Verdict::None
         {
-            present.verdict = Verdict::Fails { at: now + ERROR_AFTER };
+            present.verdict = Verdict::Fails {
+                at: now + ERROR_AFTER,
+            };
         }
     }
 
@@ -445,7 +488,15 @@ impl Playback {
         match self.clients.iter_mut().find(|present| present.id == id) {
             Some(present) => present.client = client,
             None => {
-                if self.clients.push(Present { id, client, verdict: Verdict::None }).is_err() {
+                if self
+                    .clients
+                    .push(Present {
+                        id,
+                        client,
+                        verdict: Verdict::None,
+                    })
+                    .is_err()
+                {
                     bump(&mut self.ignored.clients);
                 }
             }
@@ -468,10 +519,13 @@ impl Playback {
     }
 
     fn next_failure(&self) -> Option<(Instant, ClientId)> {
-        let fails = self.clients.iter().filter_map(|present| match present.verdict {
-            Verdict::Fails { at } => Some((at, present.id)),
-            Verdict::None | Verdict::Done => None,
-        });
+        let fails = self
+            .clients
+            .iter()
+            .filter_map(|present| match present.verdict {
+                Verdict::Fails { at } => Some((at, present.id)),
+                Verdict::None | Verdict::Done => None,
+            });
         fails.min()
     }
 
@@ -483,7 +537,10 @@ impl Playback {
 
 impl Active {
     fn overdue_at(&self) -> Instant {
-        self.playing.since + self.length.map_or(UNKNOWN_LENGTH, |length| length.saturating_add(OVERDUE_AFTER))
+        self.playing.since
+            + self.length.map_or(UNKNOWN_LENGTH, |length| {
+                length.saturating_add(OVERDUE_AFTER)
+            })
     }
 
     fn lonely_at(&self) -> Option<Instant> {
@@ -532,7 +589,11 @@ impl Machine for Playback {
                 }
             }
             Input::Duration(id, length) => {
-                if let Some(active) = self.active.as_mut().filter(|active| active.playing.id == id) {
+                if let Some(active) = self
+                    .active
+                    .as_mut()
+                    .filter(|active| active.playing.id == id)
+                {
                     active.length = Some(length);
                 }
             }
@@ -562,7 +623,10 @@ impl Machine for Playback {
     fn poll_timeout(&self) -> Option<Instant> {
         let active = self.active.as_ref()?;
         let failure = self.next_failure().map(|(at, _)| at);
-        [Some(active.overdue_at()), active.lonely_at(), failure].into_iter().flatten().min()
+        [Some(active.overdue_at()), active.lonely_at(), failure]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -576,7 +640,11 @@ pub struct RateLimit {
 impl RateLimit {
     /// Whether one more press is admitted at `now`. `false` = answer 429, or drop and count.
     pub fn admit(&mut self, now: Instant) -> bool {
-        while self.admitted.front().is_some_and(|first| now - *first >= Duration::from_secs(1)) {
+        while self
+            .admitted
+            .front()
+            .is_some_and(|first| now - *first >= Duration::from_secs(1))
+        {
             self.admitted.pop_front();
         }
         self.admitted.push_back(now).is_ok()

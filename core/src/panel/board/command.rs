@@ -2,15 +2,16 @@
 
 use super::queue::Out;
 use super::{Board, Counters, Host, Language, bump};
+use crate::panel::ButtonId;
 use crate::panel::debounce::{self, Mode};
 use crate::panel::frame::{self, Candidate, FromDevice as Frame, nak};
 use crate::panel::line::Line;
 use crate::panel::message::{ErrorCode, FromDevice, FromHost, Hello};
-use crate::panel::ButtonId;
 use crate::time::{Duration, Instant};
 
 /// What this application can do, see [`frame::caps`].
-const CAPS: u16 = frame::caps::BRIGHTNESS | frame::caps::TEST | frame::caps::DEBOUNCE | frame::caps::LOCAL;
+const CAPS: u16 =
+    frame::caps::BRIGHTNESS | frame::caps::TEST | frame::caps::DEBOUNCE | frame::caps::LOCAL;
 
 /// The answer to HELP. Digits alone would be a press to the original server.
 const HELP: [&str; 2] = [
@@ -36,7 +37,11 @@ impl Board {
     }
 
     /// Carries a text command out. `None`: what was said already is the whole answer.
-    fn text_command(&mut self, now: Instant, command: FromHost) -> Result<Option<FromDevice<'static>>, ErrorCode> {
+    fn text_command(
+        &mut self,
+        now: Instant,
+        command: FromHost,
+    ) -> Result<Option<FromDevice<'static>>, ErrorCode> {
         match command {
             FromHost::LedSet(id) => self.known(id).map(|id| self.light.select(now, id))?,
             FromHost::LedOn(id) => self.known(id).map(|id| self.light.on(now, id))?,
@@ -52,7 +57,8 @@ impl Board {
                 return Ok(None);
             }
             FromHost::Help => {
-                HELP.iter().for_each(|line| self.say(FromDevice::Info(line)));
+                HELP.iter()
+                    .for_each(|line| self.say(FromDevice::Info(line)));
                 return Ok(None);
             }
             FromHost::Status => self.say_status(),
@@ -71,12 +77,18 @@ impl Board {
     }
 
     fn known(&self, id: ButtonId) -> Result<ButtonId, ErrorCode> {
-        if self.config.wiring.size().contains(id) { Ok(id) } else { Err(ErrorCode::InvalidId) }
+        if self.config.wiring.size().contains(id) {
+            Ok(id)
+        } else {
+            Err(ErrorCode::InvalidId)
+        }
     }
 
     fn say_status(&mut self) {
         let count = self.config.wiring.size().get();
-        self.say(FromDevice::Curled(self.light.selected().map_or(0, ButtonId::get)));
+        self.say(FromDevice::Curled(
+            self.light.selected().map_or(0, ButtonId::get),
+        ));
         self.say(FromDevice::Buttons(count));
         self.say(FromDevice::Leds(count));
         self.say(FromDevice::Heap(self.heap.min(999_999_999)));
@@ -90,7 +102,12 @@ impl Board {
 
     fn hello(&self) -> Hello {
         let count = self.config.wiring.size().get();
-        Hello { buttons: count, leds: count, caps: CAPS, boot_id: self.config.boot_id }
+        Hello {
+            buttons: count,
+            leds: count,
+            caps: CAPS,
+            boot_id: self.config.boot_id,
+        }
     }
 
     /// From the next byte on, in both directions.
@@ -116,7 +133,9 @@ impl Board {
                 self.language = Language::V2 { heard: now };
                 self.v2_command(now, message);
             }
-            Err(frame::FrameError::Stuffing | frame::FrameError::Content) => bump(&mut self.counters.crc_err),
+            Err(frame::FrameError::Stuffing | frame::FrameError::Content) => {
+                bump(&mut self.counters.crc_err)
+            }
         }
     }
 
@@ -124,12 +143,27 @@ impl Board {
         use frame::FromHost as M;
         let answer = match message {
             M::Hello { .. } => {
-                let Hello { buttons, leds, caps, boot_id } = self.hello();
-                Frame::Hello { proto: frame::VERSION, fw: self.config.version, buttons, leds, caps, boot_id }
+                let Hello {
+                    buttons,
+                    leds,
+                    caps,
+                    boot_id,
+                } = self.hello();
+                Frame::Hello {
+                    proto: frame::VERSION,
+                    fw: self.config.version,
+                    buttons,
+                    leds,
+                    caps,
+                    boot_id,
+                }
             }
             M::Ping { nonce } => {
                 self.host = Host::Present { last: now };
-                Frame::Pong { nonce, uptime_ms: now.as_millis() as u32 }
+                Frame::Pong {
+                    nonce,
+                    uptime_ms: now.as_millis() as u32,
+                }
             }
             M::StatusReq => self.v2_status(),
             M::LedSet { tag, .. }
@@ -162,11 +196,16 @@ impl Board {
             M::LedOn { id, .. } => self.light.on(now, self.number(id)?),
             M::LedOff { id, .. } => self.light.off(now, self.number(id)?),
             M::LedAll { .. } => self.light.all_on(now),
-            M::Bright { percent: percent @ 0..=100, .. } => self.brightness = percent,
+            M::Bright {
+                percent: percent @ 0..=100,
+                ..
+            } => self.brightness = percent,
             M::Bright { .. } => return Err(nak::LIMIT),
             M::Test { on, .. } => self.light.test(now, on),
             M::CountersReset { .. } => self.reset_counters(),
-            M::Debounce { stable, window_ms, .. } => self.set_debounce(stable, window_ms)?,
+            M::Debounce {
+                stable, window_ms, ..
+            } => self.set_debounce(stable, window_ms)?,
             M::Hello { .. } | M::Ping { .. } | M::StatusReq => return Err(nak::UNKNOWN),
         }
         Ok(())
@@ -179,13 +218,18 @@ impl Board {
     fn set_debounce(&mut self, stable: bool, window_ms: u8) -> Result<(), u8> {
         let mode = if stable { Mode::Stable } else { Mode::Eager };
         let window = Duration::from_millis(window_ms.into());
-        let config = debounce::Config::new(mode, window, self.config.scan).map_err(|_| nak::LIMIT)?;
+        let config =
+            debounce::Config::new(mode, window, self.config.scan).map_err(|_| nak::LIMIT)?;
         self.debouncer.configure(config);
         Ok(())
     }
 
     fn v2_status(&self) -> Frame {
-        let Counters { ev_drop, cmd_drop, crc_err } = self.counters;
+        let Counters {
+            ev_drop,
+            cmd_drop,
+            crc_err,
+        } = self.counters;
         Frame::Status {
             selected: self.light.selected().map_or(0, ButtonId::get),
             scan_hz: self.rate.hz,

@@ -22,7 +22,14 @@ pub(super) struct Light {
 impl Light {
     pub(super) fn new(size: PanelSize, lit_max: u8) -> Self {
         let lit_max = usize::from(lit_max).max(1);
-        Self { size, lit_max, lit: ButtonSet::EMPTY, since: Instant::ZERO, selected: None, test: None }
+        Self {
+            size,
+            lit_max,
+            lit: ButtonSet::EMPTY,
+            since: Instant::ZERO,
+            selected: None,
+            test: None,
+        }
     }
 
     pub(super) fn selected(&self) -> Option<ButtonId> {
@@ -71,14 +78,23 @@ impl Light {
     pub(super) fn shown(&self, now: Instant) -> ButtonSet {
         if let Some(since) = self.test {
             let step = steps(now - since) % usize::from(self.size.get());
-            return self.size.all().iter().nth(step).map_or(ButtonSet::EMPTY, ButtonSet::one);
+            return self
+                .size
+                .all()
+                .iter()
+                .nth(step)
+                .map_or(ButtonSet::EMPTY, ButtonSet::one);
         }
         let groups = self.lit.len().div_ceil(self.lit_max);
         if groups <= 1 {
             return self.lit;
         }
         let group = steps(now - self.since) % groups;
-        self.lit.iter().skip(group * self.lit_max).take(self.lit_max).collect()
+        self.lit
+            .iter()
+            .skip(group * self.lit_max)
+            .take(self.lit_max)
+            .collect()
     }
 }
 

@@ -37,7 +37,10 @@ impl Out {
                 | FromDevice::Heap(_)
                 | FromDevice::Production(_)
                 | FromDevice::Info(_) => Worth::Status,
-                FromDevice::Pong | FromDevice::Ok | FromDevice::Error(_) | FromDevice::Firmware(_) => Worth::Answer,
+                FromDevice::Pong
+                | FromDevice::Ok
+                | FromDevice::Error(_)
+                | FromDevice::Firmware(_) => Worth::Answer,
                 FromDevice::Release(_) => Worth::Release,
                 FromDevice::Press(_) => Worth::Press,
                 FromDevice::Ready | FromDevice::Hello(_) => Worth::Greeting,
@@ -45,7 +48,11 @@ impl Out {
             Self::Firmware => Worth::Answer,
             Self::V2(message) => match message {
                 V2::Status { .. } => Worth::Status,
-                V2::Ack { .. } | V2::Nak { .. } | V2::Pong { .. } | V2::Hello { .. } | V2::Fault { .. } => Worth::Answer,
+                V2::Ack { .. }
+                | V2::Nak { .. }
+                | V2::Pong { .. }
+                | V2::Hello { .. }
+                | V2::Fault { .. } => Worth::Answer,
                 V2::Release { .. } => Worth::Release,
                 V2::Press { .. } => Worth::Press,
             },
@@ -70,14 +77,23 @@ impl Queue {
     /// Adds a message. When there is no room, the oldest of the least worth goes, which may be this one.
     /// Tells whether a press or release was dropped.
     pub(super) fn push(&mut self, out: Out) -> bool {
-        let Err(out) = self.waiting.push_back(out) else { return false };
-        let least = self.waiting.iter().map(Out::worth).min().unwrap_or(Worth::Greeting);
+        let Err(out) = self.waiting.push_back(out) else {
+            return false;
+        };
+        let least = self
+            .waiting
+            .iter()
+            .map(Out::worth)
+            .min()
+            .unwrap_or(Worth::Greeting);
         if out.worth() < least {
             return out.worth() >= Worth::Release;
         }
         let mut dropped = false;
         for _ in 0..self.waiting.len() {
-            let Some(old) = self.waiting.pop_front() else { break };
+            let Some(old) = self.waiting.pop_front() else {
+                break;
+            };
             if !dropped && old.worth() == least {
                 dropped = true;
             } else {
@@ -116,10 +132,19 @@ mod tests {
             assert!(!queue.push(release(1)));
         }
         let events_lost = (2..=64).filter(|number| queue.push(press(*number))).count();
-        assert_eq!(events_lost, 20, "the releases, after 20 status texts and 20 answers");
-        assert!(!queue.push(Out::Text(FromDevice::Ok)), "no room, no event lost");
+        assert_eq!(
+            events_lost, 20,
+            "the releases, after 20 status texts and 20 answers"
+        );
+        assert!(
+            !queue.push(Out::Text(FromDevice::Ok)),
+            "no room, no event lost"
+        );
         assert!(queue.push(release(1)), "a release is an event");
-        assert!(queue.push(press(65)), "only presses are left: the oldest goes");
+        assert!(
+            queue.push(press(65)),
+            "only presses are left: the oldest goes"
+        );
         let left: Vec<Out> = core::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(left, (2..=65).map(press).collect::<Vec<_>>());
     }

@@ -27,12 +27,21 @@ fn id(number: u8) -> ButtonId {
 impl Bench {
     fn with(config: Config) -> Self {
         let board = Board::new(Instant::ZERO, config);
-        Self { board, now: Instant::ZERO, pressed: ButtonSet::EMPTY, told: StdVec::new(), jammed: false }
+        Self {
+            board,
+            now: Instant::ZERO,
+            pressed: ButtonSet::EMPTY,
+            told: StdVec::new(),
+            jammed: false,
+        }
     }
 
     fn config(buttons: u8) -> Config {
         let wiring = Wiring::new(PanelSize::new(buttons).unwrap());
-        Config { announce_after: Duration::ZERO, ..Config::new(wiring, 7) }
+        Config {
+            announce_after: Duration::ZERO,
+            ..Config::new(wiring, 7)
+        }
     }
 
     /// Started, its greeting read.
@@ -109,8 +118,12 @@ impl Bench {
 
     fn frames(&mut self) -> StdVec<frame::FromDevice> {
         let told = core::mem::take(&mut self.told);
-        let pieces = told.split(|byte| *byte == 0).filter(|piece| !piece.is_empty());
-        pieces.map(|piece| frame::decode(&mut piece.to_vec()).unwrap()).collect()
+        let pieces = told
+            .split(|byte| *byte == 0)
+            .filter(|piece| !piece.is_empty());
+        pieces
+            .map(|piece| frame::decode(&mut piece.to_vec()).unwrap())
+            .collect()
     }
 
     fn v2(buttons: u8) -> Self {
@@ -122,7 +135,11 @@ impl Bench {
     /// The answer to the offer is text, all behind it are frames.
     fn enter_v2(&mut self) {
         self.say(b"HELLO 2\n");
-        assert!(self.told.starts_with(b"HELLO 2 "), "{}", self.told.escape_ascii());
+        assert!(
+            self.told.starts_with(b"HELLO 2 "),
+            "{}",
+            self.told.escape_ascii()
+        );
         let end = self.told.iter().position(|byte| *byte == b'\n').unwrap();
         self.told.drain(..=end);
     }
@@ -130,7 +147,10 @@ impl Bench {
 
 #[test]
 fn g_tx_1_boot() {
-    let config = Config { announce_after: Duration::from_millis(1600), ..Bench::config(10) };
+    let config = Config {
+        announce_after: Duration::from_millis(1600),
+        ..Bench::config(10)
+    };
     let mut bench = Bench::with(config);
     bench.wait(1600);
     assert_eq!(bench.ask("PING\n"), "", "not listening yet");
@@ -188,7 +208,10 @@ fn g_tx_9_status() {
     let mut bench = Bench::new(10);
     bench.board.set_heap(1234);
     bench.ask("LEDSET 5\n");
-    assert_eq!(bench.ask("STATUS\n"), "CURLED 5\nBTNS 10\nLEDS 10\nHEAP 1234\nMODE PROTOTYPE\nOK\n");
+    assert_eq!(
+        bench.ask("STATUS\n"),
+        "CURLED 5\nBTNS 10\nLEDS 10\nHEAP 1234\nMODE PROTOTYPE\nOK\n"
+    );
     assert!(Bench::new(11).ask("STATUS\n").contains("MODE PRODUCTION\n"));
 }
 
@@ -240,7 +263,10 @@ fn g_tx_14_one_held_while_another_is_pressed() {
     bench.press(2);
     bench.release(1);
     bench.release(2);
-    assert_eq!(bench.told(), "PRESS 001\nPRESS 002\nRELEASE 001\nRELEASE 002\n");
+    assert_eq!(
+        bench.told(),
+        "PRESS 001\nPRESS 002\nRELEASE 001\nRELEASE 002\n"
+    );
     assert_eq!(bench.lit(), [2]);
 }
 
@@ -269,7 +295,10 @@ fn a_hundred_buttons_each_light_their_own_led() {
     for number in 1..=100 {
         bench.press(number);
         bench.release(number);
-        assert_eq!(bench.told(), std::format!("PRESS {number:03}\nRELEASE {number:03}\n"));
+        assert_eq!(
+            bench.told(),
+            std::format!("PRESS {number:03}\nRELEASE {number:03}\n")
+        );
         assert_eq!(bench.lit(), [number]);
         let bytes = bench.board.led_bytes(bench.now);
         let sent = 12 - (usize::from(number) - 1) / 8;
@@ -334,15 +363,37 @@ fn a_button_held_at_boot_is_stuck_and_the_others_work() {
     let mut bench = Bench::with(Bench::config(10));
     bench.pressed.insert(id(1));
     bench.press(5);
-    assert_eq!(bench.told(), "READY\nFW leitstand-panel v0.1.0\n", "5 was held from the first scan too");
+    assert_eq!(
+        bench.told(),
+        "READY\nFW leitstand-panel v0.1.0\n",
+        "5 was held from the first scan too"
+    );
     bench.press(6);
     assert_eq!(bench.told(), "PRESS 006\n");
-    assert_eq!(bench.board.stuck().iter().map(ButtonId::get).collect::<StdVec<_>>(), [1, 5]);
+    assert_eq!(
+        bench
+            .board
+            .stuck()
+            .iter()
+            .map(ButtonId::get)
+            .collect::<StdVec<_>>(),
+        [1, 5]
+    );
     bench.enter_v2();
     bench.told.clear();
     bench.frame(frame::FromHost::StatusReq);
     let frames = bench.frames();
-    assert!(matches!(frames[..], [frame::FromDevice::Status { stuck: 2, selected: 6, .. }]), "{frames:?}");
+    assert!(
+        matches!(
+            frames[..],
+            [frame::FromDevice::Status {
+                stuck: 2,
+                selected: 6,
+                ..
+            }]
+        ),
+        "{frames:?}"
+    );
 }
 
 #[test]
@@ -352,15 +403,30 @@ fn stuck_buttons_are_told_in_v2() {
     bench.wait(10);
     bench.told.clear();
     bench.enter_v2();
-    assert_eq!(bench.frames(), [frame::FromDevice::Fault { code: frame::fault::STUCK, arg: 3 }]);
+    assert_eq!(
+        bench.frames(),
+        [frame::FromDevice::Fault {
+            code: frame::fault::STUCK,
+            arg: 3
+        }]
+    );
     bench.pressed.insert(id(4));
     for _ in 0..125 {
         bench.frame(frame::FromHost::Ping { nonce: 0 });
         bench.wait(1000);
     }
-    let stuck: StdVec<_> = bench.frames().into_iter()
-        .filter(|message| matches!(message, frame::FromDevice::Fault { .. })).collect();
-    assert_eq!(stuck, [frame::FromDevice::Fault { code: frame::fault::STUCK, arg: 4 }]);
+    let stuck: StdVec<_> = bench
+        .frames()
+        .into_iter()
+        .filter(|message| matches!(message, frame::FromDevice::Fault { .. }))
+        .collect();
+    assert_eq!(
+        stuck,
+        [frame::FromDevice::Fault {
+            code: frame::fault::STUCK,
+            arg: 4
+        }]
+    );
 }
 
 #[test]
@@ -411,7 +477,10 @@ fn nobody_reads_and_no_press_is_lost() {
     assert_eq!(told.matches("PRESS ").count(), 50);
     // The message on its way when the cable jammed is whole.
     assert!(told.starts_with("CURLED 0\n"), "{told}");
-    assert!(told.lines().all(|line| FromDevice::parse(line.as_bytes()).is_ok()));
+    assert!(
+        told.lines()
+            .all(|line| FromDevice::parse(line.as_bytes()).is_ok())
+    );
 }
 
 #[test]
@@ -427,13 +496,23 @@ fn dropped_events_are_a_fault_and_a_gap() {
     assert_eq!(bench.board.counters().ev_drop, 160 - 65);
     bench.jammed = false;
     bench.read();
-    let seqs: StdVec<u16> = bench.frames().iter().filter_map(|message| match message {
-        frame::FromDevice::Press { seq, .. } => Some(*seq),
-        _ => None,
-    }).collect();
+    let seqs: StdVec<u16> = bench
+        .frames()
+        .iter()
+        .filter_map(|message| match message {
+            frame::FromDevice::Press { seq, .. } => Some(*seq),
+            _ => None,
+        })
+        .collect();
     assert_eq!((seqs.len(), seqs.last()), (65, Some(&159)));
     bench.wait(10);
-    assert_eq!(bench.frames(), [frame::FromDevice::Fault { code: frame::fault::EVENTS_DROPPED, arg: 95 }]);
+    assert_eq!(
+        bench.frames(),
+        [frame::FromDevice::Fault {
+            code: frame::fault::EVENTS_DROPPED,
+            arg: 95
+        }]
+    );
 }
 
 #[test]
@@ -445,10 +524,16 @@ fn hello_switches_both_directions_after_its_line() {
     bench.press(3);
     bench.release(3);
     let frames = bench.frames();
-    assert!(matches!(
-        frames[..],
-        [frame::FromDevice::Press { seq: 1, id: 3, .. }, frame::FromDevice::Release { seq: 2, id: 3, .. }]
-    ), "{frames:?}");
+    assert!(
+        matches!(
+            frames[..],
+            [
+                frame::FromDevice::Press { seq: 1, id: 3, .. },
+                frame::FromDevice::Release { seq: 2, id: 3, .. }
+            ]
+        ),
+        "{frames:?}"
+    );
 }
 
 #[test]
@@ -459,7 +544,10 @@ fn button_events_are_numbered_since_the_start() {
     bench.told.clear();
     bench.enter_v2();
     bench.press(4);
-    assert!(matches!(bench.frames()[..], [frame::FromDevice::Press { seq: 3, id: 4, .. }]));
+    assert!(matches!(
+        bench.frames()[..],
+        [frame::FromDevice::Press { seq: 3, id: 4, .. }]
+    ));
 }
 
 #[test]
@@ -467,19 +555,81 @@ fn v2_commands_are_carried_out_and_acknowledged() {
     use frame::{FromDevice as D, FromHost as H};
     let mut bench = Bench::v2(10);
     bench.frame(H::LedSet { tag: 1, id: 5 });
-    assert_eq!((bench.frames(), bench.lit()), (std::vec![D::Ack { tag: 1 }], std::vec![5]));
+    assert_eq!(
+        (bench.frames(), bench.lit()),
+        (std::vec![D::Ack { tag: 1 }], std::vec![5])
+    );
     bench.frame(H::LedClr { tag: 2, only_if: 4 });
-    assert_eq!((bench.frames(), bench.lit()), (std::vec![D::Ack { tag: 2 }], std::vec![5]));
+    assert_eq!(
+        (bench.frames(), bench.lit()),
+        (std::vec![D::Ack { tag: 2 }], std::vec![5])
+    );
     bench.frame(H::LedClr { tag: 3, only_if: 5 });
-    assert_eq!((bench.frames(), bench.lit()), (std::vec![D::Ack { tag: 3 }], std::vec![]));
+    assert_eq!(
+        (bench.frames(), bench.lit()),
+        (std::vec![D::Ack { tag: 3 }], std::vec![])
+    );
     for (command, answer) in [
-        (H::LedSet { tag: 4, id: 0 }, D::Nak { tag: 4, code: frame::nak::INVALID_ID }),
-        (H::LedSet { tag: 5, id: 11 }, D::Nak { tag: 5, code: frame::nak::INVALID_ID }),
-        (H::LedClr { tag: 6, only_if: 11 }, D::Nak { tag: 6, code: frame::nak::INVALID_ID }),
-        (H::Bright { tag: 7, percent: 101 }, D::Nak { tag: 7, code: frame::nak::LIMIT }),
-        (H::Bright { tag: 8, percent: 30 }, D::Ack { tag: 8 }),
-        (H::Debounce { tag: 9, stable: true, window_ms: 4 }, D::Nak { tag: 9, code: frame::nak::LIMIT }),
-        (H::Debounce { tag: 10, stable: true, window_ms: 50 }, D::Ack { tag: 10 }),
+        (
+            H::LedSet { tag: 4, id: 0 },
+            D::Nak {
+                tag: 4,
+                code: frame::nak::INVALID_ID,
+            },
+        ),
+        (
+            H::LedSet { tag: 5, id: 11 },
+            D::Nak {
+                tag: 5,
+                code: frame::nak::INVALID_ID,
+            },
+        ),
+        (
+            H::LedClr {
+                tag: 6,
+                only_if: 11,
+            },
+            D::Nak {
+                tag: 6,
+                code: frame::nak::INVALID_ID,
+            },
+        ),
+        (
+            H::Bright {
+                tag: 7,
+                percent: 101,
+            },
+            D::Nak {
+                tag: 7,
+                code: frame::nak::LIMIT,
+            },
+        ),
+        (
+            H::Bright {
+                tag: 8,
+                percent: 30,
+            },
+            D::Ack { tag: 8 },
+        ),
+        (
+            H::Debounce {
+                tag: 9,
+                stable: true,
+                window_ms: 4,
+            },
+            D::Nak {
+                tag: 9,
+                code: frame::nak::LIMIT,
+            },
+        ),
+        (
+            H::Debounce {
+                tag: 10,
+                stable: true,
+                window_ms: 50,
+            },
+            D::Ack { tag: 10 },
+        ),
         (H::LedOn { tag: 11, id: 1 }, D::Ack { tag: 11 }),
         (H::LedOff { tag: 12, id: 1 }, D::Ack { tag: 12 }),
         (H::CountersReset { tag: 13 }, D::Ack { tag: 13 }),
@@ -493,10 +643,26 @@ fn v2_commands_are_carried_out_and_acknowledged() {
     assert_eq!(bench.board.debounce().mode(), debounce::Mode::Stable);
     assert_eq!(bench.lit().len(), 10);
     bench.frame(H::Hello { proto: 2 });
-    assert!(matches!(bench.frames()[..], [D::Hello { proto: 2, fw: [0, 1, 0], buttons: 10, boot_id: 7, .. }]));
+    assert!(matches!(
+        bench.frames()[..],
+        [D::Hello {
+            proto: 2,
+            fw: [0, 1, 0],
+            buttons: 10,
+            boot_id: 7,
+            ..
+        }]
+    ));
     bench.wait(2000);
     bench.frame(H::StatusReq);
-    assert!(matches!(bench.frames()[..], [D::Status { scan_hz: 200, stuck: 0, .. }]));
+    assert!(matches!(
+        bench.frames()[..],
+        [D::Status {
+            scan_hz: 200,
+            stuck: 0,
+            ..
+        }]
+    ));
 }
 
 #[test]

@@ -42,9 +42,27 @@ fn g_in_1_to_6_ten_buttons() {
 
 #[test]
 fn g_in_7_to_9_a_hundred_buttons() {
-    check_in(100, &[42], true, &chain_of_13(5, 0x7f), &chain_of_13(5, 0xbf));
-    check_in(100, &[97], true, &chain_of_13(11, 0xfe), &chain_of_13(12, 0x7f));
-    check_in(100, &[100], true, &chain_of_13(12, 0xdf), &chain_of_13(12, 0xef));
+    check_in(
+        100,
+        &[42],
+        true,
+        &chain_of_13(5, 0x7f),
+        &chain_of_13(5, 0xbf),
+    );
+    check_in(
+        100,
+        &[97],
+        true,
+        &chain_of_13(11, 0xfe),
+        &chain_of_13(12, 0x7f),
+    );
+    check_in(
+        100,
+        &[100],
+        true,
+        &chain_of_13(12, 0xdf),
+        &chain_of_13(12, 0xef),
+    );
 }
 
 #[test]
@@ -73,15 +91,28 @@ fn a_permutation_table_covers_the_miswired_prototype() {
     let wiring = wiring(10).with_button_positions(&table).unwrap();
     for (id, position) in (1..).zip(table) {
         let bits = !(1u16 << position);
-        assert_eq!(wiring.pressed(&bits.to_be_bytes()), set(&[id]), "position {position}");
+        assert_eq!(
+            wiring.pressed(&bits.to_be_bytes()),
+            set(&[id]),
+            "position {position}"
+        );
     }
 }
 
 #[test]
 fn a_permutation_table_names_each_place_once() {
-    assert_eq!(wiring(2).with_button_positions(&[0]), Err(WiringError::Length));
-    assert_eq!(wiring(2).with_button_positions(&[0, 8]), Err(WiringError::Beyond(8)));
-    assert_eq!(wiring(2).with_led_positions(&[5, 5]), Err(WiringError::Twice(5)));
+    assert_eq!(
+        wiring(2).with_button_positions(&[0]),
+        Err(WiringError::Length)
+    );
+    assert_eq!(
+        wiring(2).with_button_positions(&[0, 8]),
+        Err(WiringError::Beyond(8))
+    );
+    assert_eq!(
+        wiring(2).with_led_positions(&[5, 5]),
+        Err(WiringError::Twice(5))
+    );
 }
 
 #[test]
@@ -126,7 +157,10 @@ fn g_out_7_to_10_a_hundred_leds() {
 
 #[test]
 fn spare_led_positions_stay_dark() {
-    assert_eq!(wiring(10).led_bytes(PanelSize::MAX.all()).as_slice(), [0x03, 0xff]);
+    assert_eq!(
+        wiring(10).led_bytes(PanelSize::MAX.all()).as_slice(),
+        [0x03, 0xff]
+    );
 }
 
 #[test]

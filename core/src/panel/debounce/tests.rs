@@ -10,7 +10,12 @@ use std::string::String;
 const SCAN_MS: u64 = 5;
 
 fn settings(mode: Mode) -> Config {
-    Config::new(mode, Duration::from_millis(30), Duration::from_millis(SCAN_MS)).unwrap()
+    Config::new(
+        mode,
+        Duration::from_millis(30),
+        Duration::from_millis(SCAN_MS),
+    )
+    .unwrap()
 }
 
 /// Runs traces of one character per scan, one trace a button from 1 on; tells `P15 R115`, for further
@@ -20,13 +25,21 @@ fn run_from(start_ms: u64, mode: Mode, traces: &[&str]) -> String {
     let mut told = String::new();
     for scan in 0..traces.iter().map(|trace| trace.len()).max().unwrap() {
         let t_ms = scan as u64 * SCAN_MS;
-        let raw = (1..).zip(traces).filter(|(_, trace)| trace.as_bytes().get(scan) == Some(&b'1'));
-        let raw = raw.map(|(number, _)| ButtonId::new(number).unwrap()).collect();
+        let raw = (1..)
+            .zip(traces)
+            .filter(|(_, trace)| trace.as_bytes().get(scan) == Some(&b'1'));
+        let raw = raw
+            .map(|(number, _)| ButtonId::new(number).unwrap())
+            .collect();
         let changes = debouncer.scan(Instant::from_millis(start_ms + t_ms), raw);
         for (letter, ids) in [('R', changes.released), ('P', changes.pressed)] {
             for id in ids {
                 let blank = if told.is_empty() { "" } else { " " };
-                let number = if traces.len() == 1 { String::new() } else { std::format!("{}", id.get()) };
+                let number = if traces.len() == 1 {
+                    String::new()
+                } else {
+                    std::format!("{}", id.get())
+                };
                 write!(told, "{blank}{number}{letter}{t_ms}").unwrap();
             }
         }
@@ -106,8 +119,14 @@ fn g_db_11_clock_wraps() {
 fn g_db_12_buttons_do_not_influence_each_other() {
     let clean = "0011111111111111100000000000000";
     let bouncy = "0111111111110101000000000000";
-    assert_eq!(run_from(0, Mode::Eager, &[clean, bouncy]), "2P10 1P15 2R110 1R115");
-    assert_eq!(run_from(0, Mode::Stable, &[clean, bouncy]), "2P35 1P40 2R110 1R115");
+    assert_eq!(
+        run_from(0, Mode::Eager, &[clean, bouncy]),
+        "2P10 1P15 2R110 1R115"
+    );
+    assert_eq!(
+        run_from(0, Mode::Stable, &[clean, bouncy]),
+        "2P35 1P40 2R110 1R115"
+    );
 }
 
 #[test]
@@ -134,7 +153,11 @@ fn a_button_is_stuck_after_two_minutes_and_told_once() {
         let changes = debouncer.scan(Instant::from_millis(scan * SCAN_MS), two);
         if !changes.stuck.is_empty() {
             told += 1;
-            assert_eq!(scan * SCAN_MS, 10 + 120_000 + SCAN_MS, "more than 120 s after the press at 10 ms");
+            assert_eq!(
+                scan * SCAN_MS,
+                10 + 120_000 + SCAN_MS,
+                "more than 120 s after the press at 10 ms"
+            );
         }
     }
     assert_eq!((told, debouncer.stuck()), (1, two));
@@ -147,11 +170,26 @@ fn a_button_is_stuck_after_two_minutes_and_told_once() {
 #[test]
 fn settings_have_bounds() {
     let ms = Duration::from_millis;
-    assert_eq!(Config::new(Mode::Eager, ms(30), ms(0)), Err(ConfigError::Scan));
-    assert_eq!(Config::new(Mode::Eager, ms(60), ms(21)), Err(ConfigError::Scan));
-    assert_eq!(Config::new(Mode::Eager, ms(4), ms(1)), Err(ConfigError::Window));
-    assert_eq!(Config::new(Mode::Eager, ms(101), ms(5)), Err(ConfigError::Window));
-    assert_eq!(Config::new(Mode::Eager, ms(30), ms(16)), Err(ConfigError::Window));
+    assert_eq!(
+        Config::new(Mode::Eager, ms(30), ms(0)),
+        Err(ConfigError::Scan)
+    );
+    assert_eq!(
+        Config::new(Mode::Eager, ms(60), ms(21)),
+        Err(ConfigError::Scan)
+    );
+    assert_eq!(
+        Config::new(Mode::Eager, ms(4), ms(1)),
+        Err(ConfigError::Window)
+    );
+    assert_eq!(
+        Config::new(Mode::Eager, ms(101), ms(5)),
+        Err(ConfigError::Window)
+    );
+    assert_eq!(
+        Config::new(Mode::Eager, ms(30), ms(16)),
+        Err(ConfigError::Window)
+    );
     assert_eq!(settings(Mode::Stable).window(), ms(30));
 }
 

@@ -8,11 +8,20 @@ use std::format;
 use std::string::String;
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<std::vec::Vec<_>>().join(" ")
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<std::vec::Vec<_>>()
+        .join(" ")
 }
 
 #[track_caller]
-fn check<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(message: T, body: &str, crc: u16, frame: &str) {
+fn check<T: Serialize + DeserializeOwned + PartialEq + core::fmt::Debug>(
+    message: T,
+    body: &str,
+    crc: u16,
+    frame: &str,
+) {
     let mut buffer = [0; PANEL_BODY_MAX];
     let plain = postcard::to_slice(&message, &mut buffer).unwrap();
     assert_eq!(hex(plain), body);
@@ -30,47 +39,165 @@ fn the_check_value_of_the_crc() {
 
 #[test]
 fn golden_frames_from_the_board() {
-    check(FromDevice::Press { seq: 1, id: 42, t_ms: 1000 }, "01 01 2a e8 07", 0x6512, "08 01 01 2a e8 07 12 65 00");
-    check(FromDevice::Release { seq: 2, id: 42, t_ms: 1180 }, "02 02 2a 9c 09", 0x354f, "08 02 02 2a 9c 09 4f 35 00");
-    check(FromDevice::Ack { tag: 7 }, "03 07", 0x38bb, "05 03 07 bb 38 00");
-    check(FromDevice::Nak { tag: 7, code: 1 }, "04 07 01", 0x99ea, "06 04 07 01 ea 99 00");
+    check(
+        FromDevice::Press {
+            seq: 1,
+            id: 42,
+            t_ms: 1000,
+        },
+        "01 01 2a e8 07",
+        0x6512,
+        "08 01 01 2a e8 07 12 65 00",
+    );
+    check(
+        FromDevice::Release {
+            seq: 2,
+            id: 42,
+            t_ms: 1180,
+        },
+        "02 02 2a 9c 09",
+        0x354f,
+        "08 02 02 2a 9c 09 4f 35 00",
+    );
+    check(
+        FromDevice::Ack { tag: 7 },
+        "03 07",
+        0x38bb,
+        "05 03 07 bb 38 00",
+    );
+    check(
+        FromDevice::Nak { tag: 7, code: 1 },
+        "04 07 01",
+        0x99ea,
+        "06 04 07 01 ea 99 00",
+    );
 }
 
 #[test]
 fn golden_frames_from_the_host() {
-    check(FromHost::LedSet { tag: 7, id: 42 }, "02 07 2a", 0xbe43, "06 02 07 2a 43 be 00");
-    check(FromHost::LedClr { tag: 8, only_if: 42 }, "03 08 2a", 0x994d, "06 03 08 2a 4d 99 00");
-    check(FromHost::LedClr { tag: 9, only_if: 0 }, "03 09 00", 0x2f54, "03 03 09 03 54 2f 00");
-    check(FromHost::Ping { nonce: 0x1234_5678 }, "01 f8 ac d1 91 01", 0xbad0, "09 01 f8 ac d1 91 01 d0 ba 00");
+    check(
+        FromHost::LedSet { tag: 7, id: 42 },
+        "02 07 2a",
+        0xbe43,
+        "06 02 07 2a 43 be 00",
+    );
+    check(
+        FromHost::LedClr {
+            tag: 8,
+            only_if: 42,
+        },
+        "03 08 2a",
+        0x994d,
+        "06 03 08 2a 4d 99 00",
+    );
+    check(
+        FromHost::LedClr { tag: 9, only_if: 0 },
+        "03 09 00",
+        0x2f54,
+        "03 03 09 03 54 2f 00",
+    );
+    check(
+        FromHost::Ping { nonce: 0x1234_5678 },
+        "01 f8 ac d1 91 01",
+        0xbad0,
+        "09 01 f8 ac d1 91 01 d0 ba 00",
+    );
 }
 
 /// The first byte of each body is the number of the variant. Whoever reorders the enums sees it here.
 #[test]
 fn variants_keep_their_numbers() {
-    let first = |frame: Frame| { let mut frame = frame; frame.pop(); let n = cobs::decode_in_place(&mut frame).unwrap(); assert!(n > 2); frame[0] };
-    let hello = FromDevice::Hello { proto: 2, fw: [0, 1, 0], buttons: 10, leds: 10, caps: 0, boot_id: 0 };
-    let status = FromDevice::Status { selected: 0, scan_hz: 0, heap: 0, ev_drop: 0, cmd_drop: 0, crc_err: 0, stuck: 0 };
+    let first = |frame: Frame| {
+        let mut frame = frame;
+        frame.pop();
+        let n = cobs::decode_in_place(&mut frame).unwrap();
+        assert!(n > 2);
+        frame[0]
+    };
+    let hello = FromDevice::Hello {
+        proto: 2,
+        fw: [0, 1, 0],
+        buttons: 10,
+        leds: 10,
+        caps: 0,
+        boot_id: 0,
+    };
+    let status = FromDevice::Status {
+        selected: 0,
+        scan_hz: 0,
+        heap: 0,
+        ev_drop: 0,
+        cmd_drop: 0,
+        crc_err: 0,
+        stuck: 0,
+    };
     let device = [
-        hello, FromDevice::Press { seq: 0, id: 1, t_ms: 0 }, FromDevice::Release { seq: 0, id: 1, t_ms: 0 },
-        FromDevice::Ack { tag: 0 }, FromDevice::Nak { tag: 0, code: 1 }, FromDevice::Pong { nonce: 0, uptime_ms: 0 },
-        status, FromDevice::Fault { code: 1, arg: 0 },
+        hello,
+        FromDevice::Press {
+            seq: 0,
+            id: 1,
+            t_ms: 0,
+        },
+        FromDevice::Release {
+            seq: 0,
+            id: 1,
+            t_ms: 0,
+        },
+        FromDevice::Ack { tag: 0 },
+        FromDevice::Nak { tag: 0, code: 1 },
+        FromDevice::Pong {
+            nonce: 0,
+            uptime_ms: 0,
+        },
+        status,
+        FromDevice::Fault { code: 1, arg: 0 },
     ];
-    assert_eq!(device.map(|message| first(encode(&message))), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(
+        device.map(|message| first(encode(&message))),
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    );
     let host = [
-        FromHost::Hello { proto: 2 }, FromHost::Ping { nonce: 0 }, FromHost::LedSet { tag: 0, id: 1 },
-        FromHost::LedClr { tag: 0, only_if: 0 }, FromHost::LedOn { tag: 0, id: 1 }, FromHost::LedOff { tag: 0, id: 1 },
-        FromHost::LedAll { tag: 0 }, FromHost::Bright { tag: 0, percent: 0 }, FromHost::StatusReq,
-        FromHost::Test { tag: 0, on: false }, FromHost::CountersReset { tag: 0 },
-        FromHost::Debounce { tag: 0, stable: false, window_ms: 30 },
+        FromHost::Hello { proto: 2 },
+        FromHost::Ping { nonce: 0 },
+        FromHost::LedSet { tag: 0, id: 1 },
+        FromHost::LedClr { tag: 0, only_if: 0 },
+        FromHost::LedOn { tag: 0, id: 1 },
+        FromHost::LedOff { tag: 0, id: 1 },
+        FromHost::LedAll { tag: 0 },
+        FromHost::Bright { tag: 0, percent: 0 },
+        FromHost::StatusReq,
+        FromHost::Test { tag: 0, on: false },
+        FromHost::CountersReset { tag: 0 },
+        FromHost::Debounce {
+            tag: 0,
+            stable: false,
+            window_ms: 30,
+        },
     ];
-    assert_eq!(host.map(|message| first(encode(&message))), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(
+        host.map(|message| first(encode(&message))),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    );
 }
 
 #[test]
 fn no_message_exceeds_the_body() {
-    let hello = FromDevice::Hello { proto: 255, fw: [255; 3], buttons: 255, leds: 255, caps: u16::MAX, boot_id: u32::MAX };
+    let hello = FromDevice::Hello {
+        proto: 255,
+        fw: [255; 3],
+        buttons: 255,
+        leds: 255,
+        caps: u16::MAX,
+        boot_id: u32::MAX,
+    };
     let status = FromDevice::Status {
-        selected: 255, scan_hz: u16::MAX, heap: u32::MAX, ev_drop: u16::MAX, cmd_drop: u16::MAX, crc_err: u16::MAX, stuck: 255,
+        selected: 255,
+        scan_hz: u16::MAX,
+        heap: u32::MAX,
+        ev_drop: u16::MAX,
+        cmd_drop: u16::MAX,
+        crc_err: u16::MAX,
+        stuck: 255,
     };
     for mut frame in [encode(&hello), encode(&status)] {
         assert!(frame.len() > 10);
@@ -81,7 +208,11 @@ fn no_message_exceeds_the_body() {
 
 #[test]
 fn g_bin_1_no_single_flipped_bit_gives_an_event() {
-    let press = encode(&FromDevice::Press { seq: 1, id: 42, t_ms: 1000 });
+    let press = encode(&FromDevice::Press {
+        seq: 1,
+        id: 42,
+        t_ms: 1000,
+    });
     let good = encode(&FromDevice::Ack { tag: 7 });
     for bit in 0..press.len() * 8 {
         let mut flipped = press.clone();
@@ -95,7 +226,11 @@ fn g_bin_1_no_single_flipped_bit_gives_an_event() {
             }
         }
         assert!(!told.is_empty(), "bit {bit}: did not find its place again");
-        assert!(told.iter().all(|message| *message == FromDevice::Ack { tag: 7 }), "bit {bit}: {told:?}");
+        assert!(
+            told.iter()
+                .all(|message| *message == FromDevice::Ack { tag: 7 }),
+            "bit {bit}: {told:?}"
+        );
     }
 }
 
@@ -129,7 +264,9 @@ fn a_long_frame_is_skipped_to_its_delimiter() {
 fn no_single_flipped_bit_of_a_press_gives_an_event() {
     let numbers = [0u16, 1, 127, 128, 300, 16_384, u16::MAX];
     let times = [0u32, 1, 200, 65_536, 86_400_000, u32::MAX];
-    let samples = numbers.iter().flat_map(|seq| times.iter().map(move |t_ms| (*seq, *t_ms)));
+    let samples = numbers
+        .iter()
+        .flat_map(|seq| times.iter().map(move |t_ms| (*seq, *t_ms)));
     for (seq, t_ms) in samples {
         for id in 1..=100 {
             let mut press = encode(&FromDevice::Press { seq, id, t_ms });
@@ -138,9 +275,15 @@ fn no_single_flipped_bit_of_a_press_gives_an_event() {
                 let mut flipped = press.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 // A flip may make a delimiter; each piece then stands for itself.
-                for piece in flipped.split_mut(|byte| *byte == 0).filter(|piece| !piece.is_empty()) {
+                for piece in flipped
+                    .split_mut(|byte| *byte == 0)
+                    .filter(|piece| !piece.is_empty())
+                {
                     let got = decode::<FromDevice>(piece);
-                    let event = matches!(got, Ok(FromDevice::Press { .. } | FromDevice::Release { .. }));
+                    let event = matches!(
+                        got,
+                        Ok(FromDevice::Press { .. } | FromDevice::Release { .. })
+                    );
                     assert!(!event, "seq {seq} id {id} t {t_ms} bit {bit}: {got:?}");
                 }
             }
@@ -150,19 +293,58 @@ fn no_single_flipped_bit_of_a_press_gives_an_event() {
 
 fn any_from_device() -> impl Strategy<Value = FromDevice> {
     prop_oneof![
-        (any::<u8>(), any::<[u8; 3]>(), any::<u8>(), any::<u8>(), any::<u16>(), any::<u32>()).prop_map(
-            |(proto, fw, buttons, leds, caps, boot_id)| FromDevice::Hello { proto, fw, buttons, leds, caps, boot_id }
-        ),
-        (any::<u16>(), any::<u8>(), any::<u32>()).prop_map(|(seq, id, t_ms)| FromDevice::Press { seq, id, t_ms }),
-        (any::<u16>(), any::<u8>(), any::<u32>()).prop_map(|(seq, id, t_ms)| FromDevice::Release { seq, id, t_ms }),
+        (
+            any::<u8>(),
+            any::<[u8; 3]>(),
+            any::<u8>(),
+            any::<u8>(),
+            any::<u16>(),
+            any::<u32>()
+        )
+            .prop_map(
+                |(proto, fw, buttons, leds, caps, boot_id)| FromDevice::Hello {
+                    proto,
+                    fw,
+                    buttons,
+                    leds,
+                    caps,
+                    boot_id
+                }
+            ),
+        (any::<u16>(), any::<u8>(), any::<u32>()).prop_map(|(seq, id, t_ms)| FromDevice::Press {
+            seq,
+            id,
+            t_ms
+        }),
+        (any::<u16>(), any::<u8>(), any::<u32>()).prop_map(|(seq, id, t_ms)| FromDevice::Release {
+            seq,
+            id,
+            t_ms
+        }),
         any::<u8>().prop_map(|tag| FromDevice::Ack { tag }),
         (any::<u8>(), any::<u8>()).prop_map(|(tag, code)| FromDevice::Nak { tag, code }),
-        (any::<u32>(), any::<u32>()).prop_map(|(nonce, uptime_ms)| FromDevice::Pong { nonce, uptime_ms }),
-        (any::<u8>(), any::<u16>(), any::<u32>(), any::<u16>(), any::<u16>(), any::<u16>(), any::<u8>()).prop_map(
-            |(selected, scan_hz, heap, ev_drop, cmd_drop, crc_err, stuck)| FromDevice::Status {
-                selected, scan_hz, heap, ev_drop, cmd_drop, crc_err, stuck
-            }
-        ),
+        (any::<u32>(), any::<u32>())
+            .prop_map(|(nonce, uptime_ms)| FromDevice::Pong { nonce, uptime_ms }),
+        (
+            any::<u8>(),
+            any::<u16>(),
+            any::<u32>(),
+            any::<u16>(),
+            any::<u16>(),
+            any::<u16>(),
+            any::<u8>()
+        )
+            .prop_map(
+                |(selected, scan_hz, heap, ev_drop, cmd_drop, crc_err, stuck)| FromDevice::Status {
+                    selected,
+                    scan_hz,
+                    heap,
+                    ev_drop,
+                    cmd_drop,
+                    crc_err,
+                    stuck
+                }
+            ),
         (any::<u8>(), any::<u32>()).prop_map(|(code, arg)| FromDevice::Fault { code, arg }),
     ]
 }

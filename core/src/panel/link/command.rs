@@ -2,7 +2,9 @@
 
 use heapless::String;
 
-use super::{ANSWER, BoardEvent, Command, Failure, HostLink, LedCommand, OFFER, Protocol, State, bump};
+use super::{
+    ANSWER, BoardEvent, Command, Failure, HostLink, LedCommand, OFFER, Protocol, State, bump,
+};
 use crate::limits::PANEL_DEVICE_LINE_MAX;
 use crate::panel::debounce::{self, Mode};
 use crate::panel::frame;
@@ -56,10 +58,13 @@ impl What {
 
     fn frame(self, tag: u8) -> Option<frame::FromHost> {
         Some(match self {
-            Self::Led(LedCommand::Set(id) | LedCommand::Pressed(id)) => frame::FromHost::LedSet { tag, id: id.get() },
-            Self::Led(LedCommand::Clear { only_if }) => {
-                frame::FromHost::LedClr { tag, only_if: only_if.map_or(0, |id| id.get()) }
+            Self::Led(LedCommand::Set(id) | LedCommand::Pressed(id)) => {
+                frame::FromHost::LedSet { tag, id: id.get() }
             }
+            Self::Led(LedCommand::Clear { only_if }) => frame::FromHost::LedClr {
+                tag,
+                only_if: only_if.map_or(0, |id| id.get()),
+            },
             Self::Brightness(percent) => frame::FromHost::Bright { tag, percent },
             Self::Debounce(config) => frame::FromHost::Debounce {
                 tag,
@@ -88,7 +93,9 @@ impl HostLink {
 
     /// Sends what waits, the selection first, as long as places for answers are free.
     pub(super) fn flush(&mut self, now: Instant) {
-        let State::Online(protocol) = self.state else { return };
+        let State::Online(protocol) = self.state else {
+            return;
+        };
         if self.hold_until.is_some() {
             return;
         }
@@ -99,7 +106,10 @@ impl HostLink {
                 self.transmit(now, What::Brightness(percent), false);
             }
         }
-        if self.debounce_due && !self.open.is_full() && protocol == Protocol::V2 && self.caps & frame::caps::DEBOUNCE != 0
+        if self.debounce_due
+            && !self.open.is_full()
+            && protocol == Protocol::V2
+            && self.caps & frame::caps::DEBOUNCE != 0
         {
             self.debounce_due = false;
             if let Some(config) = self.debounce {
@@ -107,7 +117,9 @@ impl HostLink {
             }
         }
         while !self.open.is_full() && !self.asks_version() {
-            let Some(command) = self.commands.pop_front() else { break };
+            let Some(command) = self.commands.pop_front() else {
+                break;
+            };
             if command == Command::Status {
                 self.status = super::BoardStatus::EMPTY;
             }
@@ -139,7 +151,9 @@ impl HostLink {
         self.tag = self.tag.wrapping_add(1);
         let tag = self.tag;
         if self.state == State::Online(Protocol::V2) {
-            let Some(message) = what.frame(tag) else { return };
+            let Some(message) = what.frame(tag) else {
+                return;
+            };
             self.put(&frame::encode(&message));
         } else {
             let Some(message) = what.line() else { return };
@@ -153,7 +167,15 @@ impl HostLink {
             self.led_sent = Some(now);
         }
         let span = if what == What::Offer { OFFER } else { ANSWER };
-        let full = self.open.push_back(Open { what, deadline: now + span, tag, again }).is_err();
+        let full = self
+            .open
+            .push_back(Open {
+                what,
+                deadline: now + span,
+                tag,
+                again,
+            })
+            .is_err();
         debug_assert!(!full, "no place for an answer");
     }
 
@@ -168,7 +190,9 @@ impl HostLink {
     fn unanswered(&mut self, now: Instant, open: Open) {
         match open.what {
             What::Led(_) => self.led_failed(now, open),
-            What::Brightness(_) | What::Debounce(_) | What::Service(_) if !open.again => self.again(now, open.what),
+            What::Brightness(_) | What::Debounce(_) | What::Service(_) if !open.again => {
+                self.again(now, open.what)
+            }
             What::Service(command) => self.tell(BoardEvent::Failed(command, Failure::Timeout)),
             // The offer has its own deadline; the others are of no consequence.
             What::Offer | What::Version | What::Brightness(_) | What::Debounce(_) => {}

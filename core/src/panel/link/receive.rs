@@ -3,8 +3,8 @@
 use heapless::{String, Vec};
 
 use super::{
-    BAD_FRAMES, BoardEvent, BoardFault, BoardStatus, ButtonEvent, Command, Failure, GREETING, HostLink, LATE_OK, Offer,
-    Protocol, State, What, bump,
+    BAD_FRAMES, BoardEvent, BoardFault, BoardStatus, ButtonEvent, Command, Failure, GREETING,
+    HostLink, LATE_OK, Offer, Protocol, State, What, bump,
 };
 use crate::limits::PANEL_HOST_LINE_MAX;
 use crate::panel::ButtonId;
@@ -40,7 +40,9 @@ impl HostLink {
 
     fn frame_of(&mut self, byte: u8) -> Option<Piece> {
         Some(match self.frames.push(byte)? {
-            Candidate::Complete(bytes) => frame::decode(bytes).map_or(Piece::BadFrame, Piece::Frame),
+            Candidate::Complete(bytes) => {
+                frame::decode(bytes).map_or(Piece::BadFrame, Piece::Frame)
+            }
             Candidate::TooLong => Piece::LongFrame,
         })
     }
@@ -64,7 +66,9 @@ impl HostLink {
             self.reassert();
             if !matches!(message, frame::FromDevice::Hello { .. }) {
                 // Somebody we were not introduced to.
-                self.put(&frame::encode(&frame::FromHost::Hello { proto: frame::VERSION }));
+                self.put(&frame::encode(&frame::FromHost::Hello {
+                    proto: frame::VERSION,
+                }));
                 self.settled(now, Protocol::V2);
             }
             return self.message(now, message);
@@ -87,8 +91,24 @@ impl HostLink {
         match message {
             FromDevice::Ready => self.restarted(now),
             FromDevice::Firmware(text) => self.firmware_line(now, text),
-            FromDevice::Press(id) => self.button(now, ButtonEvent { id, seq: None, board_ms: None }, true),
-            FromDevice::Release(id) => self.button(now, ButtonEvent { id, seq: None, board_ms: None }, false),
+            FromDevice::Press(id) => self.button(
+                now,
+                ButtonEvent {
+                    id,
+                    seq: None,
+                    board_ms: None,
+                },
+                true,
+            ),
+            FromDevice::Release(id) => self.button(
+                now,
+                ButtonEvent {
+                    id,
+                    seq: None,
+                    board_ms: None,
+                },
+                false,
+            ),
             FromDevice::Pong => {
                 self.pong(now);
                 if matches!(self.state, State::Seeking { .. }) {
@@ -102,7 +122,10 @@ impl HostLink {
             FromDevice::Hello(hello) => self.hello_line(now, hello),
             FromDevice::Curled(id) => self.status.selected = ButtonId::new(id),
             FromDevice::Heap(bytes) => self.status.heap = bytes,
-            FromDevice::Buttons(_) | FromDevice::Leds(_) | FromDevice::Production(_) | FromDevice::Info(_) => {}
+            FromDevice::Buttons(_)
+            | FromDevice::Leds(_)
+            | FromDevice::Production(_)
+            | FromDevice::Info(_) => {}
         }
     }
 
@@ -224,7 +247,9 @@ impl HostLink {
             self.lines.clear();
             return self.restarted(now);
         }
-        let Ok(message) = FromDevice::parse(line) else { return };
+        let Ok(message) = FromDevice::parse(line) else {
+            return;
+        };
         if matches!(
             message,
             FromDevice::Press(_)
@@ -243,14 +268,30 @@ impl HostLink {
     fn message(&mut self, now: Instant, message: frame::FromDevice) {
         use frame::FromDevice as M;
         match message {
-            M::Hello { fw, buttons, caps, boot_id, .. } => self.hello(now, fw, buttons, caps, boot_id),
+            M::Hello {
+                fw,
+                buttons,
+                caps,
+                boot_id,
+                ..
+            } => self.hello(now, fw, buttons, caps, boot_id),
             M::Press { seq, id, t_ms } => self.numbered(now, seq, id, t_ms, true),
             M::Release { seq, id, t_ms } => self.numbered(now, seq, id, t_ms, false),
             M::Ack { tag } => self.answered_tag(now, tag, Ok(())),
             M::Nak { tag, code } => self.answered_tag(now, tag, Err(failure(code))),
-            M::Pong { nonce, .. } if self.ping.is_some_and(|(_, sent)| sent == nonce) => self.pong(now),
+            M::Pong { nonce, .. } if self.ping.is_some_and(|(_, sent)| sent == nonce) => {
+                self.pong(now)
+            }
             M::Pong { .. } => bump(&mut self.stats.rx_unasked),
-            M::Status { selected, scan_hz, heap, ev_drop, cmd_drop, crc_err, stuck } => {
+            M::Status {
+                selected,
+                scan_hz,
+                heap,
+                ev_drop,
+                cmd_drop,
+                crc_err,
+                stuck,
+            } => {
                 let status = BoardStatus {
                     selected: ButtonId::new(selected),
                     scan_hz: Some(scan_hz),
@@ -261,7 +302,10 @@ impl HostLink {
                     stuck: Some(stuck),
                 };
                 self.tell(BoardEvent::Status(status));
-                if self.take_open(|open| open.what == What::Service(Command::Status)).is_some() {
+                if self
+                    .take_open(|open| open.what == What::Service(Command::Status))
+                    .is_some()
+                {
                     self.tell(BoardEvent::Done(Command::Status));
                 }
             }
@@ -281,9 +325,15 @@ impl HostLink {
             self.firmware = text;
         }
         self.booted(boot_id);
-        let known = self.online.is_some_and(|info| info.boot_id == Some(boot_id));
-        let info =
-            super::BoardInfo { protocol: Protocol::V2, buttons: Some(buttons), boot_id: Some(boot_id), firmware: Some(fw) };
+        let known = self
+            .online
+            .is_some_and(|info| info.boot_id == Some(boot_id));
+        let info = super::BoardInfo {
+            protocol: Protocol::V2,
+            buttons: Some(buttons),
+            boot_id: Some(boot_id),
+            firmware: Some(fw),
+        };
         if other && self.online.is_some() {
             self.tell(BoardEvent::Restarted);
             self.reassert();
@@ -296,7 +346,15 @@ impl HostLink {
 
     fn numbered(&mut self, now: Instant, seq: u16, id: u8, t_ms: u32, pressed: bool) {
         match ButtonId::new(id) {
-            Some(id) => self.button(now, ButtonEvent { id, seq: Some(seq), board_ms: Some(t_ms) }, pressed),
+            Some(id) => self.button(
+                now,
+                ButtonEvent {
+                    id,
+                    seq: Some(seq),
+                    board_ms: Some(t_ms),
+                },
+                pressed,
+            ),
             None => {
                 self.number(Some(seq));
                 bump(&mut self.stats.rx_out_of_range);
@@ -329,9 +387,11 @@ fn failure(code: u8) -> Failure {
 
 /// The version in `name vX.Y.Z`, wherever it stands.
 fn version(text: &str) -> Option<[u8; 3]> {
-    text.split(' ').filter_map(|word| word.strip_prefix('v')).find_map(|numbers| {
-        let mut numbers = numbers.split('.').map(|number| number.parse().ok());
-        let version = [numbers.next()??, numbers.next()??, numbers.next()??];
-        numbers.next().is_none().then_some(version)
-    })
+    text.split(' ')
+        .filter_map(|word| word.strip_prefix('v'))
+        .find_map(|numbers| {
+            let mut numbers = numbers.split('.').map(|number| number.parse().ok());
+            let version = [numbers.next()??, numbers.next()??, numbers.next()??];
+            numbers.next().is_none().then_some(version)
+        })
 }

@@ -36,8 +36,12 @@ struct Rig {
 impl Rig {
     fn new(config: Config) -> Self {
         Self {
-            link: HostLink::new(config), now: Instant::ZERO, answers: Answers::Text, log: String::new(),
-            presses: vec![], lines: String::new(),
+            link: HostLink::new(config),
+            now: Instant::ZERO,
+            answers: Answers::Text,
+            log: String::new(),
+            presses: vec![],
+            lines: String::new(),
         }
     }
 
@@ -51,7 +55,10 @@ impl Rig {
         rig.input(Input::Opened);
         rig.bytes(b"READY\nFW selection-panel v2.5.1\n");
         rig.wait(1000);
-        assert_eq!(rig.link.online().map(|info| info.protocol), Some(Protocol::Text));
+        assert_eq!(
+            rig.link.online().map(|info| info.protocol),
+            Some(Protocol::Text)
+        );
         rig.log.clear();
         rig
     }
@@ -62,7 +69,10 @@ impl Rig {
         rig.answers = Answers::None;
         rig.input(Input::Opened);
         rig.bytes(b"READY\nFW leitstand-panel v0.1.0\nOK\nHELLO 2 10 10 0007 00000007\n");
-        assert_eq!(rig.link.online().map(|info| info.protocol), Some(Protocol::V2));
+        assert_eq!(
+            rig.link.online().map(|info| info.protocol),
+            Some(Protocol::V2)
+        );
         rig.log.clear();
         rig
     }
@@ -82,7 +92,11 @@ impl Rig {
 
     fn wait(&mut self, ms: u64) {
         let until = self.now + Duration::from_millis(ms);
-        while let Some(deadline) = self.link.poll_timeout().filter(|deadline| *deadline <= until) {
+        while let Some(deadline) = self
+            .link
+            .poll_timeout()
+            .filter(|deadline| *deadline <= until)
+        {
             self.now = self.now.max(deadline);
             self.link.handle_timeout(self.now);
             self.drain();
@@ -113,7 +127,10 @@ impl Rig {
     fn sent(&mut self, bytes: &[u8], answers: &mut StdVec<u8>) {
         for piece in bytes.split(|byte| *byte == 0) {
             match frame::decode::<FromHost>(&mut piece.to_vec()) {
-                Ok(FromHost::Ping { nonce }) => answers.extend(frame::encode(&FromDevice::Pong { nonce, uptime_ms: 0 })),
+                Ok(FromHost::Ping { nonce }) => answers.extend(frame::encode(&FromDevice::Pong {
+                    nonce,
+                    uptime_ms: 0,
+                })),
                 Ok(message) => self.log += &format!("> {message:?}\n"),
                 Err(_) => self.lines += &piece.escape_ascii().to_string().replace("\\n", "\n"),
             }
@@ -125,8 +142,14 @@ impl Rig {
                 "PING" => answers.extend(b"PONG\n"),
                 _ => {
                     self.log += &format!("> {line}\n");
-                    let known = ["LED", "BRIGHT", "TEST", "STOP", "QRESET"].iter().any(|word| line.starts_with(word));
-                    answers.extend(if known { &b"OK\n"[..] } else { b"ERROR UNKNOWN_CMD\n" });
+                    let known = ["LED", "BRIGHT", "TEST", "STOP", "QRESET"]
+                        .iter()
+                        .any(|word| line.starts_with(word));
+                    answers.extend(if known {
+                        &b"OK\n"[..]
+                    } else {
+                        b"ERROR UNKNOWN_CMD\n"
+                    });
                 }
             }
         }
@@ -161,7 +184,10 @@ fn check_presses(script: &[(&[u8], u64)], expected: &[u8]) -> LinkStats {
 
 #[test]
 fn g_rx_1_a_press_in_range() {
-    let mut rig = Rig::online_with(Config { buttons: PanelSize::MAX, ..Config::default() });
+    let mut rig = Rig::online_with(Config {
+        buttons: PanelSize::MAX,
+        ..Config::default()
+    });
     rig.bytes(b"PRESS 042\n");
     assert_eq!(rig.presses, [42]);
     let stats = check_presses(&[(b"PRESS 042\n", 0)], &[]);
@@ -182,7 +208,13 @@ fn g_rx_3_and_4_a_line_in_two_pieces() {
 #[test]
 fn g_rx_5_and_6_what_is_no_press() {
     let stats = check_presses(
-        &[(b"7\n", 0), (b"PRESS +8\n", 0), (b"press 005\n", 0), (b"PRESS 005 extra\n", 0), (b"PRESS 0000009\n", 0)],
+        &[
+            (b"7\n", 0),
+            (b"PRESS +8\n", 0),
+            (b"press 005\n", 0),
+            (b"PRESS 005 extra\n", 0),
+            (b"PRESS 0000009\n", 0),
+        ],
         &[],
     );
     assert_eq!(stats.rx_unknown, 5);
@@ -196,7 +228,13 @@ fn g_rx_7_noise_before_a_line_spoils_it() {
 
 #[test]
 fn g_rx_8_status_in_the_words_of_older_boards() {
-    check_presses(&[(b"STATUS active=5 leds=0x10\nLEDS 0000100000\nBTNS 1111111111\nCURLED 5\n", 0)], &[]);
+    check_presses(
+        &[(
+            b"STATUS active=5 leds=0x10\nLEDS 0000100000\nBTNS 1111111111\nCURLED 5\n",
+            0,
+        )],
+        &[],
+    );
 }
 
 #[test]
@@ -228,7 +266,9 @@ fn g_rx_11_a_press_between_a_clear_and_its_answer() {
     rig.input(Input::Led(LedCommand::Pressed(id(3))));
     rig.wait(1000);
     rig.answers = Answers::None;
-    rig.input(Input::Led(LedCommand::Clear { only_if: Some(id(3)) }));
+    rig.input(Input::Led(LedCommand::Clear {
+        only_if: Some(id(3)),
+    }));
     rig.bytes(b"PRESS 007\nOK\n");
     rig.input(Input::Led(LedCommand::Pressed(id(7))));
     rig.told(expect![[r#"
@@ -285,7 +325,10 @@ fn p8_an_unanswered_clear_counts_as_crossing() {
 
 #[test]
 fn boards_of_generation_a_get_an_led_command_for_each_press() {
-    let mut rig = Rig::online_with(Config { lights_itself: false, ..Config::default() });
+    let mut rig = Rig::online_with(Config {
+        lights_itself: false,
+        ..Config::default()
+    });
     rig.bytes(b"PRESS 003\n");
     rig.input(Input::Led(LedCommand::Pressed(id(3))));
     rig.told(expect![[r#"
@@ -362,7 +405,10 @@ fn service_commands_have_an_end() {
     }
     assert!(rig.log.ends_with("Failed(AllOn, Busy)\n"));
     rig.input(Input::Closed);
-    assert_eq!(rig.log.matches("Failed(AllOn, Offline)").count(), PANEL_OPEN_MAX + PANEL_COMMANDS_MAX);
+    assert_eq!(
+        rig.log.matches("Failed(AllOn, Offline)").count(),
+        PANEL_OPEN_MAX + PANEL_COMMANDS_MAX
+    );
 }
 
 #[test]
@@ -395,7 +441,11 @@ fn a_server_that_starts_late_asks_for_the_version() {
         > VERSION
         > LEDSET 001
     "#]]);
-    assert_eq!(rig.link.open.len(), 1, "the LED still waits for its own answer");
+    assert_eq!(
+        rig.link.open.len(),
+        1,
+        "the LED still waits for its own answer"
+    );
 }
 
 #[test]
@@ -422,7 +472,9 @@ fn g_race_5_the_end_comes_while_unplugged() {
     rig.bytes(b"PRESS 004\n");
     rig.input(Input::Led(LedCommand::Pressed(id(4))));
     rig.input(Input::Closed);
-    rig.input(Input::Led(LedCommand::Clear { only_if: Some(id(4)) }));
+    rig.input(Input::Led(LedCommand::Clear {
+        only_if: Some(id(4)),
+    }));
     rig.wait(1000);
     rig.log.clear();
     rig.input(Input::Opened);
@@ -474,7 +526,10 @@ fn no_heartbeat_while_an_answer_is_outstanding() {
     let nonce = rig.link.nonce;
     rig.input(Input::Led(LedCommand::Set(id(1))));
     rig.wait(300);
-    assert_eq!(rig.link.nonce, nonce, "the LED command waits for its answer");
+    assert_eq!(
+        rig.link.nonce, nonce,
+        "the LED command waits for its answer"
+    );
     rig.bytes(b"OK\n");
     rig.wait(0);
     assert_eq!(rig.link.nonce, nonce + 1, "due long since");
@@ -503,15 +558,24 @@ fn silence_on_the_offer_keeps_text() {
     rig.wait(299);
     assert_eq!(rig.link.online(), None);
     rig.wait(1);
-    assert_eq!(rig.link.online().map(|info| info.protocol), Some(Protocol::Text));
+    assert_eq!(
+        rig.link.online().map(|info| info.protocol),
+        Some(Protocol::Text)
+    );
     // The answer came too late, but from here on the board speaks v2.
     rig.bytes(b"HELLO 2 10 10 0007 00000001\n");
-    assert_eq!(rig.link.online().map(|info| info.protocol), Some(Protocol::V2));
+    assert_eq!(
+        rig.link.online().map(|info| info.protocol),
+        Some(Protocol::V2)
+    );
 }
 
 #[test]
 fn text_only_never_offers() {
-    let mut rig = Rig::new(Config { protocol: Offer::TextOnly, ..Config::default() });
+    let mut rig = Rig::new(Config {
+        protocol: Offer::TextOnly,
+        ..Config::default()
+    });
     rig.input(Input::Opened);
     rig.bytes(b"READY\n");
     rig.wait(5000);
@@ -542,7 +606,11 @@ fn v2_is_settled_by_one_line() {
 fn g_bin_3_a_gap_in_the_numbers_is_a_loss() {
     let mut rig = Rig::online_v2();
     for seq in [1, 2, 4] {
-        rig.frame(FromDevice::Press { seq, id: 1, t_ms: 0 });
+        rig.frame(FromDevice::Press {
+            seq,
+            id: 1,
+            t_ms: 0,
+        });
     }
     rig.told(expect![[r#"
         press 1
@@ -557,25 +625,45 @@ fn g_bin_3_a_gap_in_the_numbers_is_a_loss() {
 fn numbers_wrap() {
     let mut rig = Rig::online_v2();
     rig.link.next_seq = Some(u16::MAX);
-    rig.frame(FromDevice::Press { seq: u16::MAX, id: 1, t_ms: 0 });
-    rig.frame(FromDevice::Release { seq: 0, id: 1, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: u16::MAX,
+        id: 1,
+        t_ms: 0,
+    });
+    rig.frame(FromDevice::Release {
+        seq: 0,
+        id: 1,
+        t_ms: 0,
+    });
     assert_eq!(rig.link.stats().ev_lost, 0);
 }
 
 #[test]
 fn a_loss_while_unplugged_is_seen_too() {
     let mut rig = Rig::online_v2();
-    rig.frame(FromDevice::Press { seq: 1, id: 1, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: 1,
+        id: 1,
+        t_ms: 0,
+    });
     rig.input(Input::Closed);
     rig.input(Input::Opened);
     rig.bytes(b"PONG\nOK\nHELLO 2 10 10 0007 00000007\n");
-    rig.frame(FromDevice::Press { seq: 5, id: 2, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: 5,
+        id: 2,
+        t_ms: 0,
+    });
     assert_eq!(rig.link.stats().ev_lost, 3);
     // Another start begins anew.
     rig.input(Input::Closed);
     rig.input(Input::Opened);
     rig.bytes(b"PONG\nOK\nHELLO 2 10 10 0007 00000008\n");
-    rig.frame(FromDevice::Press { seq: 90, id: 2, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: 90,
+        id: 2,
+        t_ms: 0,
+    });
     assert_eq!(rig.link.stats().ev_lost, 3);
 }
 
@@ -587,7 +675,11 @@ fn g_bin_4_ready_in_clear_text_negotiates_again() {
         rig.bytes(garbage);
         rig.bytes(b"READY\nFW leitstand-panel v0.1.0\n");
         rig.bytes(b"OK\nHELLO 2 10 10 0007 00000008\n");
-        rig.frame(FromDevice::Press { seq: 1, id: 2, t_ms: 0 });
+        rig.frame(FromDevice::Press {
+            seq: 1,
+            id: 2,
+            t_ms: 0,
+        });
         rig.told(expect![[r#"
             > LedSet { tag: 3, id: 4 }
             Restarted
@@ -605,11 +697,18 @@ fn five_bad_frames_in_a_row_negotiate_again() {
     for _ in 0..4 {
         rig.bytes(b"\x02\x01\0");
     }
-    rig.frame(FromDevice::Press { seq: 1, id: 2, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: 1,
+        id: 2,
+        t_ms: 0,
+    });
     for _ in 0..4 {
         rig.bytes(b"\x02\x01\0");
     }
-    assert!(matches!(rig.link.state, State::Online(Protocol::V2)), "a good frame in between");
+    assert!(
+        matches!(rig.link.state, State::Online(Protocol::V2)),
+        "a good frame in between"
+    );
     rig.bytes(b"\x02\x01\0");
     assert!(matches!(rig.link.state, State::Seeking { .. }));
     assert!(rig.link.online().is_some(), "not offline yet");
@@ -621,11 +720,19 @@ fn five_bad_frames_in_a_row_negotiate_again() {
 #[test]
 fn a_press_in_clear_text_shows_that_the_board_gave_v2_up() {
     let mut rig = Rig::online_v2();
-    rig.frame(FromDevice::Press { seq: 1, id: 1, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: 1,
+        id: 1,
+        t_ms: 0,
+    });
     rig.bytes(b"PRESS 002\n");
     rig.bytes(b"PONG\nOK\nHELLO 2 10 10 0007 00000007\n");
     // The text press was number 2.
-    rig.frame(FromDevice::Press { seq: 3, id: 3, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: 3,
+        id: 3,
+        t_ms: 0,
+    });
     assert_eq!((rig.presses, rig.link.stats().ev_lost), (vec![1, 2, 3], 0));
 }
 
@@ -638,7 +745,14 @@ fn a_board_left_in_v2_by_another_gateway_is_found() {
     rig.told(expect![[r#"
         > Hello { proto: 2 }
     "#]]);
-    let hello = FromDevice::Hello { proto: 2, fw: [0, 1, 0], buttons: 10, leds: 10, caps: 7, boot_id: 7 };
+    let hello = FromDevice::Hello {
+        proto: 2,
+        fw: [0, 1, 0],
+        buttons: 10,
+        leds: 10,
+        caps: 7,
+        boot_id: 7,
+    };
     rig.frame(hello);
     rig.told(expect![[r#"
         online V2
@@ -653,10 +767,21 @@ fn v2_answers_are_matched_by_tag() {
     rig.input(Input::Command(Command::AllOn));
     rig.input(Input::Command(Command::Test(true)));
     rig.input(Input::Command(Command::Status));
-    rig.frame(FromDevice::Nak { tag: 4, code: frame::nak::BUSY });
+    rig.frame(FromDevice::Nak {
+        tag: 4,
+        code: frame::nak::BUSY,
+    });
     rig.frame(FromDevice::Ack { tag: 3 });
     rig.frame(FromDevice::Ack { tag: 99 });
-    rig.frame(FromDevice::Status { selected: 0, scan_hz: 200, heap: 1, ev_drop: 2, cmd_drop: 3, crc_err: 4, stuck: 5 });
+    rig.frame(FromDevice::Status {
+        selected: 0,
+        scan_hz: 200,
+        heap: 1,
+        ev_drop: 2,
+        cmd_drop: 3,
+        crc_err: 4,
+        stuck: 5,
+    });
     rig.frame(FromDevice::Fault { code: 1, arg: 9 });
     rig.told(expect![[r#"
         > LedAll { tag: 3 }
@@ -675,10 +800,16 @@ fn v2_answers_are_matched_by_tag() {
 #[test]
 fn v2_clears_only_what_ended() {
     let mut rig = Rig::online_v2();
-    rig.frame(FromDevice::Press { seq: 1, id: 1, t_ms: 0 });
+    rig.frame(FromDevice::Press {
+        seq: 1,
+        id: 1,
+        t_ms: 0,
+    });
     rig.input(Input::Led(LedCommand::Pressed(id(1))));
     rig.wait(300);
-    rig.input(Input::Led(LedCommand::Clear { only_if: Some(id(1)) }));
+    rig.input(Input::Led(LedCommand::Clear {
+        only_if: Some(id(1)),
+    }));
     // The retry keeps the condition.
     rig.wait(260);
     rig.told(expect![[r#"
@@ -698,7 +829,10 @@ fn the_round_trip_is_measured() {
     rig.wait(7);
     rig.bytes(b"PONG\n");
     let stats = rig.link.stats();
-    assert!(stats.rtt.is_some_and(|rtt| rtt >= Duration::from_millis(7)), "{stats:?}");
+    assert!(
+        stats.rtt.is_some_and(|rtt| rtt >= Duration::from_millis(7)),
+        "{stats:?}"
+    );
     assert_eq!(stats.last_rx, Some(rig.now));
 }
 

@@ -24,23 +24,60 @@ fn a_press_is_one_strict_line() {
         assert_eq!(device(line), Ok(FromDevice::Press(id(5))), "{line}");
     }
     let not_a_press = [
-        "7", "005", "PRESS", "PRESS ", "PRESS  5", "PRESS 5 ", "PRESS +8", "press 005", "PRESS 005 extra",
-        "PRESS 0000009", "PRESS 0", "PRESS 101", "PRESS 256", "PRESS 999", "PRESS -1", "PRESS 5a", " PRESS 5",
-        "PRESS\t5", "PRESSED 5", "XPRESS 5", "PRESS 0x5",
+        "7",
+        "005",
+        "PRESS",
+        "PRESS ",
+        "PRESS  5",
+        "PRESS 5 ",
+        "PRESS +8",
+        "press 005",
+        "PRESS 005 extra",
+        "PRESS 0000009",
+        "PRESS 0",
+        "PRESS 101",
+        "PRESS 256",
+        "PRESS 999",
+        "PRESS -1",
+        "PRESS 5a",
+        " PRESS 5",
+        "PRESS\t5",
+        "PRESSED 5",
+        "XPRESS 5",
+        "PRESS 0x5",
     ];
     for line in not_a_press {
         assert!(device(line).is_err(), "{line}");
     }
-    assert_eq!(FromDevice::parse(b"\xff\xfePRESS 004"), Err(LineError::NotPrintable));
-    assert_eq!(FromDevice::parse("PRESS ５".as_bytes()), Err(LineError::NotPrintable));
+    assert_eq!(
+        FromDevice::parse(b"\xff\xfePRESS 004"),
+        Err(LineError::NotPrintable)
+    );
+    assert_eq!(
+        FromDevice::parse("PRESS ５".as_bytes()),
+        Err(LineError::NotPrintable)
+    );
 }
 
 #[test]
 fn older_boards_are_understood() {
-    assert_eq!(device("FW SelectionPanel v2.5.2"), Ok(FromDevice::Firmware("SelectionPanel v2.5.2")));
-    assert_eq!(device("ERROR unknown command"), Ok(FromDevice::Error(ErrorCode::Other)));
+    assert_eq!(
+        device("FW SelectionPanel v2.5.2"),
+        Ok(FromDevice::Firmware("SelectionPanel v2.5.2"))
+    );
+    assert_eq!(
+        device("ERROR unknown command"),
+        Ok(FromDevice::Error(ErrorCode::Other))
+    );
     assert_eq!(device("ERROR"), Ok(FromDevice::Error(ErrorCode::Other)));
-    for line in ["STATUS active=5 leds=0x10", "LEDS 0000100000", "BTNS 1111111111", "QOVFL 3", "CORE 1", "MAPPING x"] {
+    for line in [
+        "STATUS active=5 leds=0x10",
+        "LEDS 0000100000",
+        "BTNS 1111111111",
+        "QOVFL 3",
+        "CORE 1",
+        "MAPPING x",
+    ] {
         assert_eq!(device(line), Ok(FromDevice::Info(line)));
     }
     assert_eq!(device("LEDS 10"), Ok(FromDevice::Leds(10)));
@@ -49,12 +86,31 @@ fn older_boards_are_understood() {
 
 #[test]
 fn hello_is_taken_whole_or_not_at_all() {
-    let hello = Hello { buttons: 100, leds: 100, caps: 0x0007, boot_id: 0xdead_beef };
-    assert_eq!(device("HELLO 2 100 100 0007 deadbeef"), Ok(FromDevice::Hello(hello)));
-    assert_eq!(device("HELLO 2 100 100 7 DEADBEEF"), Ok(FromDevice::Hello(hello)));
+    let hello = Hello {
+        buttons: 100,
+        leds: 100,
+        caps: 0x0007,
+        boot_id: 0xdead_beef,
+    };
+    assert_eq!(
+        device("HELLO 2 100 100 0007 deadbeef"),
+        Ok(FromDevice::Hello(hello))
+    );
+    assert_eq!(
+        device("HELLO 2 100 100 7 DEADBEEF"),
+        Ok(FromDevice::Hello(hello))
+    );
     for line in [
-        "HELLO", "HELLO 2", "HELLO 2 100 100 7", "HELLO 2 100 100 7 1 1", "HELLO 3 10 10 0 0", "HELLO 2 0 10 0 0",
-        "HELLO 2 10 101 0 0", "HELLO 2 10 10 12345 0", "HELLO 2 10 10 0 123456789", "HELLO 2 10 10 +1 0",
+        "HELLO",
+        "HELLO 2",
+        "HELLO 2 100 100 7",
+        "HELLO 2 100 100 7 1 1",
+        "HELLO 3 10 10 0 0",
+        "HELLO 2 0 10 0 0",
+        "HELLO 2 10 101 0 0",
+        "HELLO 2 10 10 12345 0",
+        "HELLO 2 10 10 0 123456789",
+        "HELLO 2 10 10 +1 0",
     ] {
         assert!(device(line).is_err(), "{line}");
     }
@@ -66,12 +122,29 @@ fn commands_answer_what_is_wrong_with_them() {
     assert_eq!(host("LEDSET 5"), Ok(FromHost::LedSet(id(5))));
     assert_eq!(host("PING  "), Ok(FromHost::Ping));
     for (line, error) in [
-        ("ping", UnknownCmd), ("PING 1", UnknownCmd), (" PING", UnknownCmd), ("LEDSET", MissingId),
-        ("LEDSET ", MissingId), ("LEDSET x", InvalidId), ("LEDSET 5abc", InvalidId), ("LEDSET 5 6", InvalidId),
-        ("LEDSET +5", InvalidId), ("LEDSET  5", InvalidId), ("LEDSET 0005", InvalidId), ("LEDSET 0", InvalidId),
-        ("LEDON 101", InvalidId), ("BRIGHT", MissingId), ("BRIGHT 101", Limit), ("BRIGHT 1000", InvalidId),
-        ("BRIGHT -1", InvalidId), ("HELLO", UnknownCmd), ("HELLO x", UnknownCmd), ("7", UnknownCmd),
-        ("QRES", UnknownCmd), ("LEDSET\x015", UnknownCmd), ("", UnknownCmd),
+        ("ping", UnknownCmd),
+        ("PING 1", UnknownCmd),
+        (" PING", UnknownCmd),
+        ("LEDSET", MissingId),
+        ("LEDSET ", MissingId),
+        ("LEDSET x", InvalidId),
+        ("LEDSET 5abc", InvalidId),
+        ("LEDSET 5 6", InvalidId),
+        ("LEDSET +5", InvalidId),
+        ("LEDSET  5", InvalidId),
+        ("LEDSET 0005", InvalidId),
+        ("LEDSET 0", InvalidId),
+        ("LEDON 101", InvalidId),
+        ("BRIGHT", MissingId),
+        ("BRIGHT 101", Limit),
+        ("BRIGHT 1000", InvalidId),
+        ("BRIGHT -1", InvalidId),
+        ("HELLO", UnknownCmd),
+        ("HELLO x", UnknownCmd),
+        ("7", UnknownCmd),
+        ("QRES", UnknownCmd),
+        ("LEDSET\x015", UnknownCmd),
+        ("", UnknownCmd),
     ] {
         assert_eq!(host(line), Err(error), "{line:?}");
     }
@@ -88,8 +161,15 @@ fn any_from_host() -> impl Strategy<Value = FromHost> {
         any_id().prop_map(FromHost::LedOn),
         any_id().prop_map(FromHost::LedOff),
         proptest::sample::select(std::vec![
-            FromHost::LedClr, FromHost::LedAll, FromHost::Ping, FromHost::Version, FromHost::Help, FromHost::Status,
-            FromHost::Test, FromHost::Stop, FromHost::QReset,
+            FromHost::LedClr,
+            FromHost::LedAll,
+            FromHost::Ping,
+            FromHost::Version,
+            FromHost::Help,
+            FromHost::Status,
+            FromHost::Test,
+            FromHost::Stop,
+            FromHost::QReset,
         ]),
         (0u8..=100).prop_map(FromHost::Bright),
         any::<u8>().prop_map(FromHost::Hello),
@@ -98,17 +178,33 @@ fn any_from_host() -> impl Strategy<Value = FromHost> {
 
 fn any_from_device() -> impl Strategy<Value = FromDevice<'static>> {
     let codes = [
-        ErrorCode::InvalidId, ErrorCode::UnknownCmd, ErrorCode::MissingId, ErrorCode::LineTooLong, ErrorCode::Busy,
-        ErrorCode::Limit, ErrorCode::Other,
+        ErrorCode::InvalidId,
+        ErrorCode::UnknownCmd,
+        ErrorCode::MissingId,
+        ErrorCode::LineTooLong,
+        ErrorCode::Busy,
+        ErrorCode::Limit,
+        ErrorCode::Other,
     ];
     prop_oneof![
-        proptest::sample::select(std::vec![FromDevice::Ready, FromDevice::Pong, FromDevice::Ok]),
+        proptest::sample::select(std::vec![
+            FromDevice::Ready,
+            FromDevice::Pong,
+            FromDevice::Ok
+        ]),
         any_id().prop_map(FromDevice::Press),
         any_id().prop_map(FromDevice::Release),
         proptest::sample::select(codes.to_vec()).prop_map(FromDevice::Error),
-        (any_id(), any_id(), any::<u16>(), any::<u32>()).prop_map(|(buttons, leds, caps, boot_id)| {
-            FromDevice::Hello(Hello { buttons: buttons.get(), leds: leds.get(), caps, boot_id })
-        }),
+        (any_id(), any_id(), any::<u16>(), any::<u32>()).prop_map(
+            |(buttons, leds, caps, boot_id)| {
+                FromDevice::Hello(Hello {
+                    buttons: buttons.get(),
+                    leds: leds.get(),
+                    caps,
+                    boot_id,
+                })
+            }
+        ),
         (0u8..=100).prop_map(FromDevice::Curled),
         any::<u8>().prop_map(FromDevice::Buttons),
         any::<u8>().prop_map(FromDevice::Leds),
