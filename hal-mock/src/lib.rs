@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod fault;
 pub mod mr_do4;
+pub mod panel;
 pub mod pty;
 pub mod ra_gas;
 pub mod rs485;

@@ -78,8 +78,18 @@ impl Pty {
     /// # Errors
     /// As the system reports.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.try_write(bytes).map(|_| ())
+    }
+
+    /// Sends as many bytes as the other end's buffer takes and returns their number, for a device that
+    /// waits for its reader.
+    ///
+    /// # Errors
+    /// As the system reports.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match rustix::io::write(&self.master, bytes) {
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(()),
+            Ok(count) => Ok(count),
+            Err(Errno::AGAIN | Errno::INTR | Errno::IO) => Ok(0),
             Err(e) => Err(e.into()),
         }
     }
