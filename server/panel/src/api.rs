@@ -130,12 +130,12 @@ async fn socket(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let (response, connection) = socket::accept(&mut parts)?;
+    let (response, upgrade) = socket::accept(&mut parts)?;
     let place = screens.take().ok_or_else(|| {
         Problem::unavailable("too_many_screens", "too many screens are connected")
     })?;
     tokio::spawn(async move {
-        match connection.await {
+        match upgrade.connection().await {
             Ok((transport, read_ahead)) => {
                 let outbox = Outbox::new(transport);
                 screen(&shared, caller, outbox, read_ahead).await;

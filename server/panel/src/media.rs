@@ -520,20 +520,10 @@ impl MediaView {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::test_media::wav;
     use std::fs::write;
 
     const SVG: &str = "<svg xmlns='http://www.w3.org/2000/svg'/>";
-
-    fn wav(ms: u32) -> Vec<u8> {
-        let data = 8 * ms;
-        let mut b = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
-        b.extend(8000_u32.to_le_bytes());
-        b.extend(8000_u32.to_le_bytes());
-        b.extend(b"\x01\0\x08\0data");
-        b.extend(data.to_le_bytes());
-        b.resize(b.len() + data as usize, 0x80);
-        b
-    }
 
     fn folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

@@ -287,7 +287,7 @@ fn boards_come_restart_complain_and_go() {
 #[test]
 fn volume_of_the_site_and_of_the_button_multiply() {
     let dir = tempfile::tempdir().unwrap();
-    crate::demo_media::write(dir.path(), 2).unwrap();
+    crate::test_media::write(dir.path(), 2);
     std::fs::write(
         dir.path().join("manifest.toml"),
         "[[item]]\nid = 2\nvolume = 50\ntitle = 'Two'\ncaption = 'Words'\nlanguage = 'en'\n",
@@ -314,7 +314,7 @@ fn volume_of_the_site_and_of_the_button_multiply() {
         1 all> {"type":"volume","value":60}
         2 all> {"type":"volume","value":100}
         2 all> {"type":"volume","value":60}
-        3 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","image":"/media/002.svg?v=IMAGE","audio":"/media/002.wav?v=AUDIO","title":"Two","caption":"Words","language":"en","volume":30,"duration_ms":1760,"position_ms":0}
+        3 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","image":"/media/002.svg?v=IMAGE","audio":"/media/002.wav?v=AUDIO","title":"Two","caption":"Words","language":"en","volume":30,"duration_ms":1020,"position_ms":0}
         3 led Pressed(ButtonId(2))
         3.5 all> {"type":"stop"}
         3.5 journal PlaybackEnded Button 2 was stopped
@@ -325,7 +325,7 @@ fn volume_of_the_site_and_of_the_button_multiply() {
 #[test]
 fn the_watchdog_knows_the_length_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
-    crate::demo_media::write(dir.path(), 1).unwrap();
+    crate::test_media::write(dir.path(), 1);
     let media = Arc::new(Media::scan(dir.path(), 1));
     let length = media.item(1).unwrap().duration_ms().unwrap() as f64 / 1000.0;
     let (text, _) = run(
@@ -408,7 +408,7 @@ fn only_the_primary_screen_ends_and_hello_may_come_twice() {
 #[test]
 fn changed_media_are_announced_and_leave_the_running_play_alone() {
     let dir = tempfile::tempdir().unwrap();
-    crate::demo_media::write(dir.path(), 3).unwrap();
+    crate::test_media::write(dir.path(), 3);
     let before = Arc::new(Media::scan(dir.path(), 3));
     std::fs::remove_file(dir.path().join("002.wav")).unwrap();
     let after = Arc::new(Media::scan(dir.path(), 3));

@@ -18,7 +18,12 @@ use axum::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use leitstand_kit::api::Problem;
-use tokio::{net::TcpStream, sync::mpsc, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::mpsc,
+    time::Instant,
+};
 use tungstenite::{
     Error, Message,
     error::CapacityError,
@@ -38,20 +43,11 @@ pub const MISSES_MAX: u32 = 2;
 /// How long the change from HTTP to WebSocket may take.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Accepts the handshake of RFC 6455, 4.2. The returned future resolves to the connection once the answer is
-/// written, with the bytes that were read past the request.
+/// Accepts the handshake of RFC 6455, 4.2.
 ///
 /// # Errors
 /// 405, 400 or 426 as the RFC says; 400 also on a connection that cannot change its protocol.
-pub fn accept(
-    parts: &mut Parts,
-) -> Result<
-    (
-        Response,
-        impl Future<Output = io::Result<(Transport, Vec<u8>)>> + Send + use<>,
-    ),
-    Problem,
-> {
+pub fn accept(parts: &mut Parts) -> Result<(Response, Upgrade), Problem> {
     if parts.method != Method::GET {
         return Err(Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -89,7 +85,7 @@ pub fn accept(
         .header(header::SEC_WEBSOCKET_ACCEPT, answer)
         .body(Body::empty())
         .map_err(|e| Problem::internal(e.to_string()))?;
-    Ok((response, switch(upgrade)))
+    Ok((response, Upgrade(upgrade)))
 }
 
 /// Whether the comma-separated header `name` lists `token`, ignoring case.
@@ -102,28 +98,47 @@ fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
         .any(|v| v.trim().eq_ignore_ascii_case(token))
 }
 
-async fn switch(upgrade: OnUpgrade) -> io::Result<(Transport, Vec<u8>)> {
-    let upgraded = tokio::time::timeout(UPGRADE_WITHIN, upgrade)
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-        .map_err(io::Error::other)?;
-    match downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => {
-            let transport = Transport::tcp(parts.io.into_inner())?;
-            Ok((transport, parts.read_buf.to_vec()))
-        }
-        // Not a plain TCP connection (TLS, say): copy between it and a local pair, so that the fan-out stays
-        // one non-blocking write for everybody.
-        Err(upgraded) => {
-            let (ours, mut theirs) = Transport::pair()?;
-            tokio::spawn(async move {
-                let mut browser = TokioIo::new(upgraded);
-                // Ends when either side does; the reason shows at our end.
-                let _ = tokio::io::copy_bidirectional(&mut browser, &mut theirs).await;
-            });
-            Ok((ours, Vec::new()))
+/// A connection that becomes a WebSocket once the answer is written.
+pub struct Upgrade(OnUpgrade);
+
+impl Upgrade {
+    /// The connection, and the bytes that were read past the request.
+    ///
+    /// # Errors
+    /// The browser went away, or took longer than 10 s.
+    pub async fn connection(self) -> io::Result<(Transport, Vec<u8>)> {
+        let upgraded = tokio::time::timeout(UPGRADE_WITHIN, self.0)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+            .map_err(io::Error::other)?;
+        // Served by hyper itself, or by hyper-util's server (axum::serve), which wraps the stream once more.
+        let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => return plain(parts.io, &parts.read_buf),
+            Err(upgraded) => upgraded,
+        };
+        match downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => plain(parts.io, &parts.read_buf),
+            // Not a plain TCP connection (TLS, say): copy between it and a local pair, so that the fan-out stays
+            // one non-blocking write for everybody.
+            Err(upgraded) => copied(TokioIo::new(upgraded)),
         }
     }
+}
+
+fn plain(stream: TokioIo<TcpStream>, read_ahead: &[u8]) -> io::Result<(Transport, Vec<u8>)> {
+    let transport = Transport::tcp(stream.into_inner())?;
+    Ok((transport, read_ahead.to_vec()))
+}
+
+fn copied(
+    mut browser: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> io::Result<(Transport, Vec<u8>)> {
+    let (ours, mut theirs) = Transport::pair()?;
+    tokio::spawn(async move {
+        // Ends when either side does; the reason shows at our end.
+        let _ = tokio::io::copy_bidirectional(&mut browser, &mut theirs).await;
+    });
+    Ok((ours, Vec::new()))
 }
 
 /// What came in.
@@ -416,5 +431,111 @@ mod tests {
             browser.write_all(&masked(0x8a, b"")).await.unwrap();
         }
         assert!(!task.is_finished());
+    }
+
+    /// Which transport an upgrade leads to, and what was read ahead.
+    fn app() -> (axum::Router, mpsc::Receiver<(Transport, Vec<u8>)>) {
+        let (sender, transports) = mpsc::channel(1);
+        let handler = move |request: axum::extract::Request| async move {
+            let (response, upgrade) = accept(&mut request.into_parts().0)?;
+            tokio::spawn(async move { sender.send(upgrade.connection().await.unwrap()).await });
+            Ok::<_, Problem>(response)
+        };
+        (axum::Router::new().fallback(handler), transports)
+    }
+
+    const HELLO: &[u8] = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n\
+        Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nahead";
+
+    #[tokio::test]
+    async fn both_servers_give_up_their_raw_socket() {
+        for by_axum in [true, false] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut browser = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            let (app, mut transports) = app();
+            tokio::spawn(async move {
+                if by_axum {
+                    axum::serve(listener, app).await.unwrap();
+                } else {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let service = hyper_util::service::TowerToHyperService::new(app);
+                    let connection = hyper::server::conn::http1::Builder::new();
+                    let connection = connection.serve_connection(TokioIo::new(stream), service);
+                    connection.with_upgrades().await.unwrap();
+                }
+            });
+            browser.write_all(HELLO).await.unwrap();
+            let (transport, read_ahead) = transports.recv().await.unwrap();
+            assert!(
+                matches!(transport, Transport::Tcp(_)),
+                "by_axum = {by_axum}"
+            );
+            assert_eq!(read_ahead, b"ahead");
+            let mut answer = vec![0; 200];
+            let n = browser.read(&mut answer).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer[..n]).to_lowercase();
+            assert!(
+                answer.starts_with("http/1.1 101 switching protocols\r\n"),
+                "{answer}"
+            );
+            // The key and answer of RFC 6455, 1.3.
+            assert!(
+                answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+                "{answer}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrapped_connection_is_copied() {
+        let (browser, wrapped) = tokio::io::duplex(64);
+        let (transport, _) = copied(wrapped).unwrap();
+        let outbox = Outbox::new(transport);
+        let (mut read, mut write) = tokio::io::split(browser);
+        outbox.push(&Frames::text(["hello"])).unwrap();
+        let mut got = [0; 7];
+        read.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"\x81\x05hello");
+        let (sender, mut messages) = mpsc::channel(1);
+        let served = tokio::spawn(async move {
+            serve(&outbox, Vec::new(), &sender, |m| match m {
+                Incoming::Text(t) => Some(t.to_owned()),
+                Incoming::Binary => None,
+            })
+            .await
+        });
+        write.write_all(&masked(0x81, b"{}")).await.unwrap();
+        assert_eq!(messages.recv().await.unwrap(), "{}");
+        drop((read, write));
+        assert_eq!(served.await.unwrap(), Gone::Closed);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_handshake_gets_an_answer() {
+        let parts = |headers: &[(&str, &str)]| {
+            let mut request = axum::http::Request::get("/ws");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            request.body(()).unwrap().into_parts().0
+        };
+        let good = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let status = |headers: &[(&str, &str)]| accept(&mut parts(headers)).err().unwrap().status;
+        assert_eq!(status(&[]), 426);
+        assert_eq!(status(&good[..2]), 426);
+        assert_eq!(status(&good[..3]), 400);
+        // Complete, but on a connection that cannot change.
+        assert_eq!(status(&good), 400);
+        let mut post = parts(&good);
+        post.method = Method::POST;
+        assert_eq!(accept(&mut post).err().unwrap().status, 405);
     }
 }
