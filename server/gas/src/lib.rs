@@ -2,6 +2,7 @@
 //!
 //! The gas-warning service: polls sensors, evaluates zones, keeps alarms over restarts, switches relays.
 
+pub mod bus;
 pub mod config;
 pub mod import;
 pub mod replay;
