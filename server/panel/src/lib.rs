@@ -18,6 +18,7 @@
 //! | [`socket`] | handshake and reading of one screen |
 //! | [`wire`] | the messages of `/ws` |
 //! | [`media`], [`sniff`] | files, manifest, revision; what a file really is |
+//! | [`demo_media`] | pictures and sounds for the demonstration |
 //! | [`latency`] | percentiles of the last plays |
 //! | `service`, `api`, `view` | the instance, the routes, the JSON |
 //!
@@ -31,6 +32,7 @@
 mod api;
 pub mod cable;
 pub mod config;
+pub mod demo_media;
 pub mod fanout;
 pub mod latency;
 mod limit;
