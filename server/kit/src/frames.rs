@@ -10,10 +10,13 @@ use tokio::sync::watch;
 /// Names that may be followed. Reasoning: five services, and room; a client that invents names meets this end.
 const NAMES_MAX: usize = 32;
 
+/// The latest state of one service.
+type Latest = watch::Sender<Option<Arc<str>>>;
+
 /// One value per service; only the latest is kept. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Frames {
-    by_service: Arc<Mutex<BTreeMap<String, watch::Sender<Option<Arc<str>>>>>>,
+    by_service: Arc<Mutex<BTreeMap<String, Latest>>>,
 }
 
 impl Frames {
@@ -49,7 +52,7 @@ impl Frames {
         }
     }
 
-    fn sender(&self, service: &str) -> Option<watch::Sender<Option<Arc<str>>>> {
+    fn sender(&self, service: &str) -> Option<Latest> {
         let mut map = self
             .by_service
             .lock()

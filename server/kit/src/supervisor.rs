@@ -61,7 +61,7 @@ struct Hook(Arc<Mutex<Box<dyn FnMut() + Send>>>);
 impl Hook {
     fn call(&self) {
         let mut hook = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if catch_unwind(AssertUnwindSafe(|| hook())).is_err() {
+        if catch_unwind(AssertUnwindSafe(&mut *hook)).is_err() {
             tracing::error!("an on_failure hook panicked");
         }
     }

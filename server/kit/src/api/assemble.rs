@@ -26,7 +26,6 @@ use crate::auth::{self, Auth, access};
 ///
 /// A handler that takes a body with an extractor of axum and needs more than [`BODY_BYTES_MAX`] sets its own
 /// `DefaultBodyLimit`.
-#[must_use]
 pub fn assemble(router: OpenApiRouter, title: &str, version: &str, auth: &Auth) -> Router {
     let description: OpenApiRouter<Arc<str>> = OpenApiRouter::new().routes(routes!(openapi));
     let (description, own) = description.split_for_parts();

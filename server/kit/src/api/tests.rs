@@ -529,7 +529,8 @@ async fn every_route_of_the_description_needs_a_login_off_loopback_but_login_cla
         put /api/v1/users/{name}
         post /logout
         get /metrics
-        get /openapi.json"#]].assert_eq(&closed.join("\n"));
+        get /openapi.json"#]]
+    .assert_eq(&closed.join("\n"));
 }
 
 #[tokio::test]

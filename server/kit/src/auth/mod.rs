@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`access`] | roles as extractors |
 //! | `guard` | the middleware around every route: who asks, from where, may they |
-//! | `routes` | `/login`, `/logout`, `/claim`, `/api/v1/me`, `/api/v1/tokens`, `/api/v1/users` |
+//! | `routes`, `manage` | `/login`, `/logout`, `/claim`, `/api/v1/me`; `/api/v1/tokens`, `/api/v1/users` |
 //! | `limit` | tries per address |
 //! | `secret`, `db` | random, hashed, stored |
 
@@ -16,6 +16,7 @@ pub mod access;
 mod db;
 mod guard;
 mod limit;
+mod manage;
 mod routes;
 mod secret;
 
@@ -232,12 +233,11 @@ impl Auth {
     /// `POST /login`, `/logout`, `/claim`, `/api/v1/me`, `/api/v1/tokens`, `/api/v1/users`.
     #[must_use]
     pub fn routes(&self) -> OpenApiRouter {
-        routes::routes(self)
+        routes::routes(self).merge(manage::routes(self))
     }
 
     /// Puts the guard around everything. The server must be run with
     /// `into_make_service_with_connect_info::<SocketAddr>()`; without it no peer counts as local.
-    #[must_use]
     pub fn protect(&self, router: Router) -> Router {
         router.layer(axum::middleware::from_fn_with_state(
             self.clone(),

@@ -80,7 +80,12 @@ impl Events {
             store: store.clone(),
             clock: clock.clone(),
             boot: boot_id(),
-            retain,
+            // In memory it must stay small; there is nothing to look back at after a restart anyway.
+            retain: if store.path().is_some() {
+                retain
+            } else {
+                retain.min(BACKLOG_MAX as u64)
+            },
             queue: Mutex::default(),
             backlog: Mutex::default(),
             head: Mutex::new(head),

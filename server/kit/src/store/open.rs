@@ -1,7 +1,8 @@
 //! Opening a database file that may be missing, damaged or not a database at all.
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -76,10 +77,17 @@ pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
 
 /// Leaves a mark beside the database: the next start checks every page of it.
 pub(super) fn suspect(path: &Path) {
-    let _ = std::fs::write(with_suffix(path, ".suspect"), b"");
+    let _ = fs::write(with_suffix(path, ".suspect"), b"");
 }
 
 fn open_checked(path: &Path) -> Result<Connection, rusqlite::Error> {
+    // It holds password hashes: for its owner only. SQLite gives its side files the same mode. What goes wrong here,
+    // SQLite reports better.
+    let _ = fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path);
     let connection = Connection::open(path)?;
     // Reasoning: another process (`leitstand token new`) writes for milliseconds.
     connection.busy_timeout(Duration::from_secs(2))?;
@@ -98,7 +106,7 @@ fn open_checked(path: &Path) -> Result<Connection, rusqlite::Error> {
                 Some(verdict),
             ));
         }
-        let _ = std::fs::remove_file(mark);
+        let _ = fs::remove_file(mark);
     }
     Ok(connection)
 }
@@ -121,14 +129,14 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
             break;
         }
     }
-    std::fs::rename(path, &bad)?;
+    fs::rename(path, &bad)?;
     for side in ["-wal", "-shm"] {
         let from = with_suffix(path, side);
         if from.exists() {
-            std::fs::rename(&from, with_suffix(&bad, side))?;
+            fs::rename(&from, with_suffix(&bad, side))?;
         }
     }
-    let _ = std::fs::remove_file(with_suffix(path, ".suspect"));
+    let _ = fs::remove_file(with_suffix(path, ".suspect"));
     Ok(bad)
 }
 

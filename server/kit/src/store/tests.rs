@@ -28,6 +28,23 @@ fn count(store: &Store) -> i64 {
 }
 
 #[test]
+fn nobody_but_the_owner_reads_the_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.migrate("test", STEPS).unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(
+            file.metadata().unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{:?}",
+            file.path()
+        );
+    }
+}
+
+#[test]
 fn a_migration_step_runs_once() {
     let dir = tempfile::tempdir().unwrap();
     for _ in 0..2 {
