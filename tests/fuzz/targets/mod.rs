@@ -1,0 +1,10 @@
+//! What each fuzz target does with its bytes. A target panics when something is wrong.
+//!
+//! A new target: a file here and its line below, a binary in `fuzz_targets/` and in `Cargo.toml`, a folder in
+//! `corpus/`.
+#![allow(dead_code)] // each fuzz binary uses one target, `tests/it` all of them
+
+pub(crate) mod rtu;
+
+/// Name, which is the folder in `corpus/`, and function of every target.
+pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[("rtu", rtu::run)];
