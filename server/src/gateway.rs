@@ -3,11 +3,14 @@
 //! Start order: runtime information, configuration, store and journal, services, HTTP. Stop is the reverse:
 //! first nobody new comes in, then the services end one after the other, then the journal is flushed.
 
+use crate::board::Board;
 use crate::bootstrap::Bootstrap;
 use crate::config::{self, Checked};
 use crate::exit::{Failure, say};
-use crate::{serve, services, systemd, web};
+use crate::{serve, services, systemd, ui, web};
+use axum::Router;
 use leitstand_kit::auth::{Auth, Settings};
+use leitstand_kit::service::StateLock;
 use leitstand_kit::{
     CancellationToken, Clock, Context, Exit, NewEvent, Paths, ServiceError, Severity, Site,
     Supervisor,
@@ -15,6 +18,7 @@ use leitstand_kit::{
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_axum::router::OpenApiRouter;
@@ -34,7 +38,7 @@ pub(crate) struct Plan {
     /// Replaces `[api] bind`.
     pub(crate) bind: Option<SocketAddr>,
     /// The far side: real devices, or a simulated site with its own routes.
-    pub(crate) board: Box<dyn crate::board::Board>,
+    pub(crate) board: Box<dyn Board>,
 }
 
 /// `leitstand run`.
@@ -68,115 +72,141 @@ pub(crate) fn run(plan: Plan) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::because(Exit::Internal, "starting threads", &e))?;
-    let ended = runtime.block_on(live(plan));
+    let gateway = {
+        // Sockets and channels need the runtime; opening files and the database must not hold one of its
+        // workers, so it is done before anything runs on it.
+        let _entered = runtime.enter();
+        Gateway::open(plan)?
+    };
+    let ended = runtime.block_on(gateway.live());
     // A blocking thread that hangs in a driver must not keep the process from ending.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    runtime.shutdown_timeout(Duration::from_millis(200));
     ended
 }
 
-async fn live(plan: Plan) -> Result<(), Failure> {
-    let Plan {
-        config,
-        mut bootstrap,
-        state,
-        bind,
-        board,
-    } = plan;
-    // Early, so that a signal during a slow start is not lost.
-    let stop = CancellationToken::new();
-    let asked = tokio::spawn(until_asked(stop.clone()));
+/// Everything is open, nothing runs yet.
+struct Gateway {
+    bootstrap: Bootstrap,
+    board: Box<dyn Board>,
+    cx: Context,
+    stop_services: CancellationToken,
+    supervisor: Supervisor,
+    listener: TcpListener,
+    app: Router,
+    claim_code: Option<String>,
+    _only_one: StateLock,
+}
 
-    let bind = bind.unwrap_or(config.bind);
-    let listener = listen(bind).await?;
-    let addr = listener
-        .local_addr()
-        .map_err(|e| Failure::because(Exit::Internal, "listening", &e))?;
-
-    let paths = Paths {
-        state,
-        config_dir: bootstrap.config_dir(),
-    };
-    let _only_one = paths.lock()?;
-    bootstrap.begin()?;
-    let services_stop = CancellationToken::new();
-    let cx = Context::open(
-        paths,
-        Site {
+impl Gateway {
+    fn open(plan: Plan) -> Result<Self, Failure> {
+        let Plan {
+            config,
+            mut bootstrap,
+            state,
+            bind,
+            board,
+        } = plan;
+        let (listener, addr) = listen(bind.unwrap_or(config.bind))?;
+        let paths = Paths {
+            state,
+            config_dir: bootstrap.config_dir(),
+        };
+        std::fs::create_dir_all(&paths.state).map_err(|e| {
+            let doing = format!("creating {}", paths.state.display());
+            Failure::because(Exit::RuntimeInformation, &doing, &e)
+        })?;
+        let only_one = paths.lock()?;
+        bootstrap.begin()?;
+        let site = Site {
             name: config.site.clone(),
             language: config.language.code().to_owned(),
             simulated: board.simulated(),
-        },
-        Clock::real(),
-        services_stop.clone(),
-    )?;
-    tell_start(&cx, &bootstrap);
+        };
+        let stop_services = CancellationToken::new();
+        let cx = Context::open(paths, site, Clock::real(), stop_services.clone())?;
+        tell_start(&cx, &bootstrap);
 
-    let settings = Settings {
-        loopback: addr.ip().is_loopback(),
-        trust_loopback: config.trust_loopback,
-        open_assets: crate::ui::OPEN_ASSETS
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-    };
-    let local_names_only = settings.loopback && settings.trust_loopback;
-    let auth = Auth::open(&cx, settings)
-        .map_err(|e| Failure::because(Exit::RuntimeInformation, "opening access data", &e))?;
+        let settings = Settings {
+            loopback: addr.ip().is_loopback(),
+            trust_loopback: config.trust_loopback,
+            open_assets: ui::OPEN_ASSETS.iter().map(ToString::to_string).collect(),
+        };
+        let local_names_only = settings.loopback && settings.trust_loopback;
+        let auth = Auth::open(&cx, settings)
+            .map_err(|e| Failure::because(Exit::RuntimeInformation, "opening access data", &e))?;
 
-    let mut supervisor = Supervisor::new(cx.clone());
-    let mut routes = OpenApiRouter::new();
-    for service in services::plans(&config, &cx, &bootstrap, board.as_ref())? {
-        routes = routes.merge(supervisor.add(service));
-    }
-    routes = routes.merge(board.routes());
-    let app = web::app(routes, &cx, &auth, local_names_only);
-
-    say(format!("Listening on http://{}", reachable(addr)));
-    if let Some(code) = auth.claim_code() {
-        say(format!(
-            "No user exists yet. Open http://{}/claim and enter the code {code}",
-            reachable(addr)
-        ));
-    }
-    board.announce(addr);
-
-    let http_stop = CancellationToken::new();
-    let http = tokio::spawn(serve::serve(listener, app, http_stop.clone()));
-    let watchdog = tokio::spawn(systemd::watch(cx.clone()));
-    let mut running = tokio::spawn(supervisor.run());
-    let failed = tokio::select! {
-        ended = &mut running => Some(flatten(ended)),
-        () = stop.cancelled() => None,
-    };
-
-    systemd::stopping();
-    http_stop.cancel();
-    let _ = http.await;
-    let result = match failed {
-        // Services end by themselves only when one failed for good.
-        Some(result) => result,
-        None => {
-            services_stop.cancel();
-            flatten(running.await)
+        let mut supervisor = Supervisor::new(cx.clone());
+        let mut routes = OpenApiRouter::new();
+        for service in services::plans(&config, &cx, &bootstrap, board.as_ref())? {
+            routes = routes.merge(supervisor.add(service));
         }
-    };
-    watchdog.abort();
-    asked.abort();
-    let end = NewEvent::new("gateway", "GatewayStopped");
-    let _ = match &result {
-        Ok(()) => cx.events.record(end.text("The gateway was stopped")).await,
-        Err(e) => {
-            cx.events
-                .record(
-                    end.severity(Severity::Fault)
-                        .text(format!("The gateway gave up: {e}")),
-                )
-                .await
+        let app = web::app(routes.merge(board.routes()), &cx, &auth, local_names_only);
+        Ok(Self {
+            bootstrap,
+            board,
+            cx,
+            stop_services,
+            supervisor,
+            listener,
+            app,
+            claim_code: auth.claim_code(),
+            _only_one: only_one,
+        })
+    }
+
+    fn greet(&self) -> Result<(), Failure> {
+        let addr = self.listener.local_addr();
+        let addr = reachable(addr.map_err(|e| Failure::because(Exit::Internal, "listening", &e))?);
+        say(format!("Listening on http://{addr}"));
+        if let Some(code) = &self.claim_code {
+            say(format!(
+                "No user exists yet. Open http://{addr}/claim and enter the code {code}"
+            ));
         }
-    };
-    cx.events.flush().await;
-    result?;
-    bootstrap.end()
+        self.board.announce(addr);
+        Ok(())
+    }
+
+    async fn live(mut self) -> Result<(), Failure> {
+        let asked = CancellationToken::new();
+        let signals = tokio::spawn(until_asked(asked.clone()));
+        self.greet()?;
+
+        let stop_http = CancellationToken::new();
+        let http = tokio::spawn(serve::serve(self.listener, self.app, stop_http.clone()));
+        let watchdog = tokio::spawn(systemd::watch(self.cx.clone()));
+        let mut running = tokio::spawn(self.supervisor.run());
+        let failed = tokio::select! {
+            // Services end by themselves only when one failed for good.
+            ended = &mut running => Some(flatten(ended)),
+            () = asked.cancelled() => None,
+        };
+
+        systemd::stopping();
+        stop_http.cancel();
+        let _ = http.await;
+        let result = match failed {
+            Some(result) => result,
+            None => {
+                self.stop_services.cancel();
+                flatten(running.await)
+            }
+        };
+        watchdog.abort();
+        signals.abort();
+        let end = NewEvent::new("gateway", "GatewayStopped");
+        let end = match &result {
+            Ok(()) => end.text("The gateway was stopped"),
+            Err(e) => end
+                .severity(Severity::Fault)
+                .text(format!("The gateway gave up: {e}")),
+        };
+        // A journal that lost it has said so by itself.
+        let _ = self.cx.events.record(end).await;
+        self.cx.events.flush().await;
+        result?;
+        self.bootstrap.end()
+    }
 }
 
 fn flatten(
@@ -215,8 +245,14 @@ fn tell_start(cx: &Context, bootstrap: &Bootstrap) {
     }
 }
 
-async fn listen(bind: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(bind).await.map_err(|e| {
+fn listen(bind: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let open = || {
+        let listener = std::net::TcpListener::bind(bind)?;
+        listener.set_nonblocking(true)?;
+        let addr = listener.local_addr()?;
+        Ok((TcpListener::from_std(listener)?, addr))
+    };
+    open().map_err(|e: std::io::Error| {
         let (exit, advice) = match e.kind() {
             std::io::ErrorKind::AddrInUse => (
                 Exit::AddressInUse,

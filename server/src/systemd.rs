@@ -44,15 +44,14 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-/// No loop is late, and the gas service, where there is one, has heard of each cell or given it up.
+/// Every critical loop has turned, and the gas service, where there is one, has heard of each cell or given it
+/// up.
 fn first_poll_done(cx: &Context) -> bool {
-    let report = cx.health.report();
-    let gas = report.services.iter().any(|s| s.name == "gas");
-    let heard = match cx.frames.latest("gas") {
-        Some(frame) => !is_starting(&frame),
-        None => !gas,
-    };
-    heard && report.services.iter().all(|s| s.health != Level::Failed)
+    cx.health.is_ready()
+        && !cx
+            .frames
+            .latest("gas")
+            .is_some_and(|frame| is_starting(&frame))
 }
 
 fn is_starting(frame: &str) -> bool {
