@@ -9,12 +9,14 @@
 use crate::bus::{self, Bus};
 use crate::fault::Fault;
 use crate::mr_do4::MrDo4;
+use crate::panel::{self, BoardThread};
 use crate::ra_gas::RaGas;
 use crate::rs485::{Device, Rs485};
 use crate::scenario::{Fans, LEVELS, Phase, Scenario};
 use leitstand_core::hal::{BatteryGauge, MainsSense, PortError};
 use leitstand_core::modbus::Address;
 use leitstand_core::modbus::line::Line;
+use leitstand_core::panel::{ButtonId, PanelSize};
 use leitstand_core::time::Duration;
 use leitstand_core::units::{MicroAmp, MilliVolt};
 use std::path::PathBuf;
@@ -36,13 +38,13 @@ const FAN_HIGH: usize = 2;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Everything that can be faulty, by its id in the demo's configuration.
-pub const TARGETS: [&str; 7] = [
-    "level1", "level2", "level3", "level4", "relays_a", "relays_b", "rs485",
+pub const TARGETS: [&str; 8] = [
+    "level1", "level2", "level3", "level4", "relays_a", "relays_b", "rs485", "wall",
 ];
-/// The kind of fault of the line itself.
+/// The kind of fault of a cable itself.
 pub const UNPLUGGED: &str = "unplugged";
 
-/// Every kind of fault: those of devices, and the pulled plug of the line.
+/// Every kind of fault: those of devices, and the pulled plug of a cable.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
     Fault::ALL.into_iter().map(Fault::name).chain([UNPLUGGED])
 }
@@ -164,6 +166,7 @@ pub struct Site {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     _bus: Bus,
+    _wall: BoardThread,
 }
 
 impl Site {
@@ -173,6 +176,8 @@ impl Site {
     /// The system has no pseudo-terminal or thread left, or the folder cannot be written.
     pub fn start(options: &Options) -> io::Result<Self> {
         let bus = Bus::start(line(), &options.dir.join("rs485"))?;
+        let size = PanelSize::new(BUTTONS).expect("ten buttons are a panel");
+        let wall = BoardThread::start(panel::Options::new(size), &options.dir.join("panel-wall"))?;
         let world = World {
             scenario: Scenario::new(options.seed),
             speed: options.speed,
@@ -183,6 +188,7 @@ impl Site {
         let handle = Handle {
             world: Arc::new(Mutex::new(world)),
             bus: bus.handle(),
+            wall: wall.handle(),
         };
         // Before the first poll, so that no reading shows an empty world.
         handle.tick(Duration::ZERO);
@@ -205,6 +211,7 @@ impl Site {
             stop,
             thread: Some(thread),
             _bus: bus,
+            _wall: wall,
         })
     }
 
@@ -236,6 +243,7 @@ fn line() -> Rs485 {
 pub struct Handle {
     world: Arc<Mutex<World>>,
     bus: bus::Handle,
+    wall: panel::Handle,
 }
 
 /// The state of everything.
@@ -310,6 +318,9 @@ impl Handle {
         if !self.bus.is_plugged() {
             faults.push(("rs485", UNPLUGGED));
         }
+        if !self.wall.is_plugged() {
+            faults.push(("wall", UNPLUGGED));
+        }
         View {
             phase: world.scenario.phase(),
             seconds: world.scenario.seconds(),
@@ -358,13 +369,16 @@ impl Handle {
         if !kinds().any(|k| k == kind) {
             return Err(Refused::NoSuchKind);
         }
-        if target == "rs485" {
-            if kind != UNPLUGGED {
-                return Err(Refused::DoesNotFit);
-            }
-            self.bus.plug(!on);
-            return Ok(());
+        match (target, kind == UNPLUGGED) {
+            ("rs485", true) => self.bus.plug(!on),
+            ("wall", true) => self.wall.plug(!on),
+            ("rs485" | "wall", false) => return Err(Refused::DoesNotFit),
+            _ => return self.device_fault(at, kind, on),
         }
+        Ok(())
+    }
+
+    fn device_fault(&self, at: usize, kind: &str, on: bool) -> Result<(), Refused> {
         let fault = Fault::by_name(kind).ok_or(Refused::DoesNotFit)?;
         if fault.is_of_a_sensor() && at >= LEVELS {
             return Err(Refused::DoesNotFit);
@@ -376,6 +390,28 @@ impl Handle {
             device.fault(fault, on);
         }
         Ok(())
+    }
+
+    /// Presses and lets go of a button of the board, from 1.
+    ///
+    /// # Errors
+    /// The board has no such button.
+    pub fn press(&self, button: u32) -> Result<(), Refused> {
+        let id = u8::try_from(button)
+            .ok()
+            .filter(|b| *b <= BUTTONS)
+            .and_then(ButtonId::new);
+        self.wall.tap(id.ok_or(Refused::OutOfRange)?);
+        Ok(())
+    }
+
+    /// Pulls the board's cable, puts it back, or restarts the board.
+    pub fn board(&self, action: BoardAction) {
+        match action {
+            BoardAction::Unplug => self.wall.plug(false),
+            BoardAction::Replug => self.wall.plug(true),
+            BoardAction::Reboot => self.wall.reboot(),
+        }
     }
 
     /// The sense line of the supply.
@@ -489,8 +525,17 @@ mod tests {
             handle.fault("attic", "silence", true),
             Err(Refused::NoSuchTarget)
         );
+        assert_eq!(
+            handle.fault("wall", "silence", true),
+            Err(Refused::DoesNotFit)
+        );
         handle.fault("rs485", UNPLUGGED, true).unwrap();
-        assert_eq!(handle.view().faults, [("rs485", UNPLUGGED)]);
+        handle.board(BoardAction::Unplug);
+        assert_eq!(
+            handle.view().faults,
+            [("rs485", UNPLUGGED), ("wall", UNPLUGGED)]
+        );
+        assert_eq!(handle.press(11), Err(Refused::OutOfRange));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! The configuration is written to a file and goes the same way as that of a real site; only the far side of
 //! the cables is simulated.
 
+#[cfg(feature = "panel")]
+mod media;
+
 use crate::board::Board;
 use crate::bootstrap::Bootstrap;
 use crate::exit::{Failure, say};
@@ -74,7 +77,7 @@ fn prepare(dir: &Path) -> std::io::Result<PathBuf> {
         .replace('"', "\\\"");
     std::fs::write(&file, CONFIG.replace("@DIR@", &name))?;
     #[cfg(feature = "panel")]
-    leitstand_panel::demo_media::write(
+    media::write(
         &dir.join("media"),
         u16::from(leitstand_hal_mock::site::BUTTONS),
     )?;

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use leitstand_hal_mock::scenario::ROUND_S;
-use leitstand_hal_mock::site::{BUTTONS, Handle, Refused, TARGETS, kinds};
+use leitstand_hal_mock::site::{BUTTONS, BoardAction, Handle, Refused, TARGETS, kinds};
 use leitstand_kit::access::{Operator, Viewer};
 use leitstand_kit::api::{Json, Problem};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ pub(crate) fn routes(site: Handle) -> OpenApiRouter {
         .routes(routes!(cell))
         .routes(routes!(mains))
         .routes(routes!(fault))
+        .routes(routes!(press))
+        .routes(routes!(board))
         .with_state(site)
 }
 
@@ -103,6 +105,31 @@ struct FaultBody {
     kind: String,
     /// Begins or ends it.
     on: bool,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PressBody {
+    /// Number of the button, from 1.
+    button: u32,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BoardBody {
+    /// What happens to the board.
+    action: BoardVerb,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum BoardVerb {
+    /// The cable is pulled.
+    Unplug,
+    /// The cable is put back.
+    Replug,
+    /// The firmware starts anew.
+    Reboot,
 }
 
 /// What was done.
@@ -191,4 +218,23 @@ async fn mains(State(site): State<Handle>, _: Operator, Json(body): Json<MainsBo
     responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn fault(State(site): State<Handle>, _: Operator, Json(body): Json<FaultBody>) -> Answer {
     done(site.fault(&body.target, &body.kind, body.on))
+}
+
+/// Presses and releases a button of the board
+#[utoipa::path(post, path = "/api/v1/sim/press", tag = "sim", request_body = PressBody,
+    responses((status = 200, body = Done), (status = 422, body = Problem)))]
+async fn press(State(site): State<Handle>, _: Operator, Json(body): Json<PressBody>) -> Answer {
+    done(site.press(body.button))
+}
+
+/// Pulls the board's cable, puts it back, or restarts the board
+#[utoipa::path(post, path = "/api/v1/sim/board", tag = "sim", request_body = BoardBody,
+    responses((status = 200, body = Done)))]
+async fn board(State(site): State<Handle>, _: Operator, Json(body): Json<BoardBody>) -> Answer {
+    site.board(match body.action {
+        BoardVerb::Unplug => BoardAction::Unplug,
+        BoardVerb::Replug => BoardAction::Replug,
+        BoardVerb::Reboot => BoardAction::Reboot,
+    });
+    done(Ok(()))
 }
