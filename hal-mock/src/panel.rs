@@ -359,7 +359,6 @@ pub struct Handle(Arc<Shared>);
 
 impl Handle {
     /// The board, for several actions within one scan. It stands still meanwhile.
-    #[must_use]
     pub fn board(&self) -> MutexGuard<'_, VirtualBoard> {
         self.0.lock()
     }

@@ -29,3 +29,6 @@ pub mod message;
 pub mod playback;
 
 pub use button::{ButtonId, ButtonSet, Ids, PanelSize};
+
+#[cfg(test)]
+mod tests;
