@@ -35,7 +35,7 @@ impl Wire {
         let mut kept = Vec::new();
         for byte in bytes {
             self.count += 1;
-            if self.loses_every == 0 || self.count % self.loses_every != 0 {
+            if self.loses_every == 0 || !self.count.is_multiple_of(self.loses_every) {
                 kept.push(*byte);
             }
         }
@@ -153,7 +153,7 @@ impl Site {
         if self.plugged {
             let bytes = self.down.arrive(self.now_ms);
             self.board.receive(now, &bytes);
-            if self.now_ms % 5 == 0 {
+            if self.now_ms.is_multiple_of(5) {
                 let mut normal = [0xff; 2];
                 for id in self.pressed {
                     normal[id.index() / 8] &= !(0x80 >> (id.index() % 8));
@@ -314,10 +314,7 @@ fn g_race_1_an_old_end_leaves_the_new_led() {
         site.ended(2);
         site.wait(300);
         assert_eq!(site.lit(), []);
-        assert_eq!(
-            site.said.iter().filter(|line| *line == "LEDCLR").count() <= 1,
-            true
-        );
+        assert!(site.said.iter().filter(|line| *line == "LEDCLR").count() <= 1);
     });
 }
 
