@@ -1,14 +1,54 @@
 //! # leitstand-gas
 //!
 //! The gas-warning service: polls sensors, evaluates zones, keeps alarms over restarts, switches relays.
+//! Entry: [`build`], then [`Gas::into_plan`].
+//!
+//! ## Terms
+//! *Cell, set point, alarm, level, health, overlay*: see `leitstand_core::gas`, which decides everything.
+//! - *evaluation thread*: the one OS thread that owns the station. It never waits for the async runtime, a disk,
+//!   a bus or a browser.
+//! - *bus thread*: one OS thread a serial line, polls at its own pace.
+//! - *runtime information*: the file `gas.status`, what survives a power cut.
+//! - *order*: a person's command; answered when its effect is durable.
+//! - *not wired*: an output whose image is computed and shown, without a board that is driven.
+//!
+//! ## Code map
+//! | Module | What |
+//! |---|---|
+//! | [`config`] | sections `[gas]` and `[power]`: shape with its documentation, and every semantic rule |
+//! | [`site`] | the checked site: plan by position, names by position |
+//! | [`seam`] | where bus threads and the evaluation meet |
+//! | `task` | the evaluation thread |
+//! | `persist` | runtime information: saved, loaded, caught up from the journal |
+//! | `service` | threads started, watched, stopped; the safe state |
+//! | `hub` | long-lived handles behind the routes; carries out orders |
+//! | `api`, [`view`], `snapshot` | HTTP, its JSON, and how that is made from the station |
+//! | `facts` | events as journal entries, and the way back |
+//! | [`bus`] | the bus thread |
+//! | [`replay`], [`import`], [`simulate`] | recorded readings, foreign configurations, made-up values |
+//!
+//! ## Deliberately absent
+//! HAL crates, environment variables, other services, decisions.
 
+mod api;
 pub mod bus;
 pub mod config;
+mod facts;
+mod history;
+mod hub;
 pub mod import;
+mod metrics;
+mod persist;
 pub mod replay;
 pub mod seam;
+mod service;
 pub mod simulate;
 pub mod site;
+mod snapshot;
 pub mod station;
+mod supply;
 mod task;
 pub mod view;
+
+pub use persist::StateError;
+pub use service::{BuildError, Gas, Setup, build};

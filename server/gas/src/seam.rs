@@ -10,7 +10,7 @@ use leitstand_core::hal::{PortError, SerialPort};
 use leitstand_core::time::Instant;
 use leitstand_kit::{Clock, Heartbeat};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -150,8 +150,11 @@ pub(crate) enum Wake {
     Input(Instant, Input),
     /// A person's command.
     Command(Box<crate::task::Order>),
-    /// Look at the stop flag, or at the journal's receipts.
+    /// Look at the stop flag.
     Look,
+    /// What happens when the evaluation has a defect.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The way into the evaluation thread. Cheap to clone.
@@ -161,7 +164,28 @@ pub struct Inbox {
     dropped: Arc<AtomicU64>,
 }
 
+/// The reading end of an [`Inbox`] for tests of bus threads without an evaluation.
+pub struct Outbox(Receiver<Wake>);
+
+impl Outbox {
+    /// The next input and when it happened; `None` when none comes within `timeout`.
+    #[must_use]
+    pub fn next(&self, timeout: Duration) -> Option<(Instant, Input)> {
+        match self.0.recv_timeout(timeout) {
+            Ok(Wake::Input(at, input)) => Some((at, input)),
+            _ => None,
+        }
+    }
+}
+
 impl Inbox {
+    /// An inbox with its reading end.
+    #[must_use]
+    pub fn channel(capacity: usize) -> (Self, Outbox) {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(capacity);
+        (Self::new(sender), Outbox(receiver))
+    }
+
     pub(crate) fn new(sender: SyncSender<Wake>) -> Self {
         Self {
             sender,
@@ -227,7 +251,7 @@ impl Images {
     }
 
     /// Replaces the image of `board`.
-    pub(crate) fn set(&self, board: BoardIndex, image: u64) {
+    pub fn set(&self, board: BoardIndex, image: u64) {
         if let Some(slot) = self.0.get(board.at()) {
             slot.store(image, Ordering::Release);
         }

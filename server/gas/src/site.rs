@@ -132,6 +132,32 @@ pub struct BoardInfo {
     pub driven: bool,
 }
 
+/// Ids by position.
+#[derive(Clone, Debug)]
+pub struct NameLists {
+    /// Ids of cells.
+    pub cells: Vec<String>,
+    /// Ids of zones.
+    pub zones: Vec<String>,
+    /// Ids of set points.
+    pub set_points: Vec<String>,
+    /// Ids of outputs.
+    pub outputs: Vec<String>,
+}
+
+impl NameLists {
+    /// Borrowed for a replay.
+    #[must_use]
+    pub fn names(&self) -> crate::replay::Names<'_> {
+        crate::replay::Names {
+            cells: &self.cells,
+            zones: &self.zones,
+            set_points: &self.set_points,
+            outputs: &self.outputs,
+        }
+    }
+}
+
 /// The parts of a [`GasSite`] before its alarms have ids.
 pub(crate) struct Parts {
     pub(crate) plan: Box<SitePlan>,
@@ -220,6 +246,17 @@ impl GasSite {
     #[must_use]
     pub fn board(&self, index: BoardIndex) -> Option<&BoardInfo> {
         self.boards.get(index.at())
+    }
+
+    /// All ids in lists, as [`replay`](crate::replay) takes them.
+    #[must_use]
+    pub fn name_lists(&self) -> NameLists {
+        NameLists {
+            cells: self.cells.iter().map(|c| c.id.clone()).collect(),
+            zones: self.zones.iter().map(|z| z.id.clone()).collect(),
+            set_points: self.set_points.iter().map(|s| s.id.clone()).collect(),
+            outputs: self.outputs.iter().map(|o| o.id.clone()).collect(),
+        }
     }
 
     /// Whether anything of it is made up.

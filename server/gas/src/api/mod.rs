@@ -1,0 +1,56 @@
+//! The HTTP surface. Handlers hold a snapshot and a way to send commands, never a machine: reads answer while a
+//! bus times out.
+
+mod compat;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use crate::hub::Hub;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// All routes of the service with their full paths.
+pub(crate) fn routes(hub: Arc<Hub>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(read::snapshot))
+        .routes(routes!(read::status))
+        .routes(routes!(read::zones))
+        .routes(routes!(read::zone))
+        .routes(routes!(read::sensors))
+        .routes(routes!(read::sensor))
+        .routes(routes!(read::cells))
+        .routes(routes!(read::cell))
+        .routes(routes!(read::history))
+        .routes(routes!(read::alarms))
+        .routes(routes!(read::alarm))
+        .routes(routes!(read::outputs))
+        .routes(routes!(read::output, write::set_output))
+        .routes(routes!(read::power))
+        .routes(routes!(read::service))
+        .routes(routes!(read::config))
+        .routes(routes!(write::acknowledge))
+        .routes(routes!(write::acknowledge_all))
+        .routes(routes!(write::reset))
+        .routes(routes!(write::shelve))
+        .routes(routes!(write::unshelve))
+        .routes(routes!(write::silence))
+        .routes(routes!(write::one_button))
+        .routes(routes!(write::lamp_test))
+        .routes(routes!(write::inhibit))
+        .routes(routes!(write::out_of_service))
+        .routes(routes!(write::return_to_service))
+        .routes(routes!(write::confirm_calibration))
+        .routes(routes!(write::service_done))
+        .routes(routes!(write::check_done))
+        .routes(routes!(write::battery_test))
+        .routes(routes!(write::validate))
+        .routes(routes!(compat::server))
+        .routes(routes!(compat::sensors))
+        .routes(routes!(compat::sensor))
+        .routes(routes!(compat::cells))
+        .routes(routes!(compat::cell))
+        .with_state(hub)
+}

@@ -1,0 +1,165 @@
+//! The handles behind the routes. They outlive every instance of the service.
+
+use crate::facts::SERVICE;
+use crate::history::History;
+use crate::persist::{Saved, Written};
+use crate::seam::{BusReport, INBOX_MAX, Images, Inbox, OpenPort, Wake};
+use crate::site::GasSite;
+use crate::supply::Wired;
+use crate::task::Order;
+use crate::view::Snapshot;
+use leitstand_core::gas::{Command, Refusal};
+use leitstand_kit::api::Problem;
+use leitstand_kit::store::state_file::Generation;
+use sha2::{Digest as _, Sha256};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// What was loaded before the first start: `Some(None)` = nothing is saved yet.
+type Restored = Option<Option<(Saved, Generation)>>;
+
+/// How long a person's command may take to be carried out. Reasoning: the evaluation turns at least every 200 ms.
+const ORDER_PATIENCE: Duration = Duration::from_secs(2);
+/// And to be durable. Reasoning: longer than the writer waits for the journal.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Long-lived handles of the service.
+pub(crate) struct Hub {
+    pub(crate) site: Arc<GasSite>,
+    pub(crate) config_text: String,
+    pub(crate) config_hash: String,
+    pub(crate) config_drift: bool,
+    pub(crate) inbox: Inbox,
+    /// Held by the evaluation thread while it lives.
+    pub(crate) wakes: Mutex<Receiver<Wake>>,
+    pub(crate) images: Images,
+    pub(crate) reports: Vec<Arc<Mutex<BusReport>>>,
+    pub(crate) snapshot: watch::Sender<Option<Arc<Snapshot>>>,
+    pub(crate) written: watch::Sender<Written>,
+    pub(crate) history: History,
+    /// By bus; `None` where the binary gave no port.
+    pub(crate) ports: Vec<Option<Arc<Mutex<OpenPort>>>>,
+    pub(crate) wired: Arc<Mutex<Wired>>,
+    restored: Mutex<Restored>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        site: Arc<GasSite>,
+        config_text: String,
+        config_drift: bool,
+        ports: Vec<Option<OpenPort>>,
+        wired: Wired,
+        restored: Option<(Saved, Generation)>,
+    ) -> Self {
+        let (sender, receiver) = sync_channel(INBOX_MAX);
+        let hash = Sha256::digest(config_text.as_bytes());
+        Self {
+            images: Images::new(site.boards.len()),
+            reports: site
+                .buses
+                .iter()
+                .map(|bus| Arc::new(Mutex::new(BusReport::for_devices(bus.devices.len()))))
+                .collect(),
+            history: History::new(site.cells.len()),
+            config_hash: hash.iter().map(|b| format!("{b:02x}")).collect(),
+            config_text,
+            config_drift,
+            inbox: Inbox::new(sender),
+            wakes: Mutex::new(receiver),
+            snapshot: watch::Sender::new(None),
+            written: watch::Sender::new(Written::default()),
+            ports: ports
+                .into_iter()
+                .map(|p| p.map(|p| Arc::new(Mutex::new(p))))
+                .collect(),
+            wired: Arc::new(Mutex::new(wired)),
+            restored: Mutex::new(Some(restored)),
+            site,
+        }
+    }
+
+    /// What was loaded before the first start; `None` on every later one, which reads the file again.
+    pub(crate) fn take_restored(&self) -> Restored {
+        self.restored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// The newest snapshot.
+    pub(crate) fn latest(&self) -> Result<Arc<Snapshot>, Problem> {
+        self.snapshot.borrow().clone().ok_or_else(|| {
+            Problem::unavailable("starting", "the gas service has not evaluated anything yet")
+        })
+    }
+
+    /// Carries out a person's command and returns when its effect is durable: in the journal and in the runtime
+    /// information.
+    pub(crate) async fn order(
+        &self,
+        what: Command,
+        by: &str,
+        reason: Option<String>,
+        service: Option<(String, String)>,
+    ) -> Result<(), Problem> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order {
+            what,
+            by: by.to_owned(),
+            reason,
+            service,
+            reply,
+        };
+        let stalled = || {
+            Problem::unavailable(
+                "evaluation_stalled",
+                "the evaluation does not answer; nothing was done or it is not known",
+            )
+        };
+        self.inbox.order(order).map_err(|_| stalled())?;
+        let ticket = match tokio::time::timeout(ORDER_PATIENCE, answer).await {
+            Ok(Ok(Ok(ticket))) => ticket,
+            Ok(Ok(Err(refusal))) => return Err(refused(refusal)),
+            Ok(Err(_)) | Err(_) => return Err(stalled()),
+        };
+        let mut written = self.written.subscribe();
+        let wait = written.wait_for(|w| w.ticket >= ticket);
+        let error = match tokio::time::timeout(WRITE_PATIENCE, wait).await {
+            Ok(Ok(written)) => written.error.clone(),
+            Ok(Err(_)) | Err(_) => Some("the disk does not answer".into()),
+        };
+        match error {
+            None => Ok(()),
+            Some(why) => {
+                let detail = format!("it was done, but a power cut now would undo it: {why}");
+                Err(Problem::unavailable("not_stored", detail))
+            }
+        }
+    }
+}
+
+/// A refusal as an answer.
+pub(crate) fn refused(refusal: Refusal) -> Problem {
+    let detail = match refusal {
+        Refusal::Unknown => return Problem::not_found("there is no such thing in the gas service"),
+        Refusal::Span => {
+            return Problem::unprocessable(refusal.code(), "the time is out of bounds");
+        }
+        Refusal::NotRaised => "there is nothing to acknowledge",
+        Refusal::StillActive => "the condition still stands; a reset works only after it has ended",
+        Refusal::NotAcknowledged => "it must be acknowledged before it can be reset",
+        Refusal::NotLatched => "the alarm is not latched, so that there is nothing to reset",
+        Refusal::NotShelvable => "alarms of stage 3 and above, and fault alarms, cannot be shelved",
+        Refusal::NotShelved => "the alarm is not shelved",
+        Refusal::InService => "the cell is neither inhibited nor out of service",
+        Refusal::NotOverridable => "the healthy signal and the power lamp cannot be forced",
+        Refusal::AlarmActive => "not while an alarm stands",
+        Refusal::NoMains => "not without mains",
+        Refusal::NoBattery => "no battery is configured",
+        Refusal::NothingToConfirm => "the calibration of the cell does not differ",
+    };
+    Problem::conflict(refusal.code(), detail).with("service", SERVICE)
+}

@@ -1,0 +1,316 @@
+//! Start, stop and supervision of the threads.
+
+use crate::facts::SERVICE;
+use crate::hub::Hub;
+use crate::metrics::Meters;
+use crate::persist::{self, FILE, StateError, Writer};
+use crate::seam::{BusLink, OpenPort, Wake};
+use crate::site::GasSite;
+use crate::supply::{self, Wired};
+use crate::task::{Evaluation, StartError};
+use crate::{api, bus};
+use leitstand_core::hal::{BatteryGauge, MainsSense};
+use leitstand_kit::supervisor::Plan;
+use leitstand_kit::{BoxFuture, Context, Exit, Service, ServiceError};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, TryLockError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Longest silence of the evaluation thread. Reasoning: it turns at least every 200 ms; ten turns missed is dead.
+const EVALUATE_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest silence of the thread that writes the runtime information.
+const PERSIST_DEADLINE: Duration = Duration::from_secs(15);
+/// Longest silence of the thread that reads the supply.
+const SUPPLY_DEADLINE: Duration = Duration::from_secs(5);
+/// How often the threads are looked after.
+const LOOK_AFTER: Duration = Duration::from_millis(500);
+
+/// What the service is built from.
+pub struct Setup {
+    /// The checked configuration.
+    pub site: Arc<GasSite>,
+    /// Opens the port of a bus, by its id. A bus without one stays closed and is a fault.
+    pub ports: HashMap<String, OpenPort>,
+    /// Mains, where wired.
+    pub mains: Option<Box<dyn MainsSense>>,
+    /// Battery, where wired.
+    pub battery: Option<Box<dyn BatteryGauge>>,
+    /// The configuration text in force.
+    pub config_text: String,
+    /// The configuration file differs from it.
+    pub config_drift: bool,
+}
+
+/// Why the service cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// `gas.status` cannot be used: exit 3.
+    #[error("reading the runtime information of the gas service")]
+    RuntimeInformation(#[from] StateError),
+}
+
+/// The built service, not yet running.
+pub struct Gas {
+    hub: Arc<Hub>,
+}
+
+/// Reads what survived and makes the handles.
+///
+/// # Errors
+/// [`BuildError::RuntimeInformation`]: a person must decide.
+pub fn build(setup: Setup, cx: &Context) -> Result<Gas, BuildError> {
+    let restored = persist::load(&cx.paths.state)?;
+    let mut ports = setup.ports;
+    let by_bus = setup
+        .site
+        .buses
+        .iter()
+        .map(|bus| ports.remove(&bus.id))
+        .collect();
+    let wired = Wired {
+        mains: setup.mains,
+        battery: setup.battery,
+    };
+    let hub = Hub::new(
+        setup.site,
+        setup.config_text,
+        setup.config_drift,
+        by_bus,
+        wired,
+        restored,
+    );
+    Ok(Gas { hub: Arc::new(hub) })
+}
+
+impl Gas {
+    /// For the supervisor. When the service fails, all outputs drop before anything else happens.
+    #[must_use]
+    pub fn into_plan(self) -> Plan {
+        let images = self.hub.images.clone();
+        let hub = self.hub;
+        Plan::new(move || {
+            Box::new(GasService {
+                hub: Arc::clone(&hub),
+            })
+        })
+        .on_failure(move || images.all_off())
+        .essential()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+}
+
+/// One instance.
+struct GasService {
+    hub: Arc<Hub>,
+}
+
+impl Service for GasService {
+    fn name(&self) -> &'static str {
+        SERVICE
+    }
+
+    fn routes(&self) -> OpenApiRouter {
+        api::routes(Arc::clone(&self.hub))
+    }
+
+    fn run(self: Box<Self>, cx: Context) -> BoxFuture<'static, Result<(), ServiceError>> {
+        Box::pin(run(self.hub, cx))
+    }
+}
+
+/// How the evaluation thread ended.
+type Ended = Result<(), ServiceError>;
+
+async fn run(hub: Arc<Hub>, cx: Context) -> Result<(), ServiceError> {
+    // Entries of an instance before this one must be readable before its alarms are restored.
+    cx.events.flush().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let heartbeat = cx.health.watch(SERVICE, "persist", PERSIST_DEADLINE);
+    let writer = Writer::start(cx.paths.state.join(FILE), hub.written.clone(), heartbeat)
+        .map_err(no_thread)?;
+    let (mut ended, evaluation) = spawn_evaluation(&hub, &cx, &writer, &stop)?;
+    let mut threads = Vec::new();
+    let mut result = spawn_others(&hub, &cx, &stop, &mut threads);
+    if result.is_ok() {
+        result = look_after(&hub, &cx, &mut ended, &threads).await;
+    }
+    // The evaluation first: it decides what the relays show at the end, and the bus threads write that.
+    stop.store(true, Ordering::Release);
+    let _ = hub.inbox.push(Wake::Look);
+    let images = hub.images.clone();
+    let failed = result.is_err();
+    let joined = tokio::task::spawn_blocking(move || {
+        let clean = evaluation.join().is_ok();
+        if failed || !clean {
+            images.all_off();
+        }
+        for thread in threads {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+        writer.finish();
+    });
+    if joined.await.is_err() {
+        hub.images.all_off();
+    }
+    result
+}
+
+/// Publishes snapshots until something ends.
+async fn look_after(
+    hub: &Hub,
+    cx: &Context,
+    ended: &mut oneshot::Receiver<Ended>,
+    threads: &[JoinHandle<()>],
+) -> Ended {
+    let mut snapshots = hub.snapshot.subscribe();
+    let mut meters = Meters::new(cx, hub);
+    let mut rounds = tokio::time::interval(LOOK_AFTER);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = cx.stop.cancelled() => return Ok(()),
+            end = &mut *ended => {
+                return end.unwrap_or_else(|_| Err(ServiceError::retry("the evaluation thread vanished")));
+            }
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    return Err(ServiceError::retry("nobody makes snapshots any more"));
+                }
+                let snapshot = snapshots.borrow_and_update().clone();
+                if let Some(snapshot) = snapshot {
+                    meters.show(&snapshot, &hub.inbox);
+                    match serde_json::to_string(&*snapshot) {
+                        Ok(json) => cx.frames.publish(SERVICE, json),
+                        Err(error) => tracing::error!(%error, "a snapshot has no JSON"),
+                    }
+                }
+            }
+            _ = rounds.tick() => {
+                if threads.iter().any(JoinHandle::is_finished) {
+                    return Err(ServiceError::retry("a bus or supply thread ended"));
+                }
+            }
+        }
+    }
+}
+
+fn no_thread(error: std::io::Error) -> ServiceError {
+    ServiceError::retry("starting a thread").because(error)
+}
+
+fn spawn_evaluation(
+    hub: &Arc<Hub>,
+    cx: &Context,
+    writer: &Writer,
+    stop: &Arc<AtomicBool>,
+) -> Result<(oneshot::Receiver<Ended>, JoinHandle<()>), ServiceError> {
+    let (sender, ended) = oneshot::channel();
+    let desk = writer.desk();
+    let heartbeat = cx.health.critical(SERVICE, "evaluate", EVALUATE_DEADLINE);
+    let (hub, cx, stop) = (Arc::clone(hub), cx.clone(), Arc::clone(stop));
+    let thread = std::thread::Builder::new()
+        .name("gas-evaluate".into())
+        .spawn(move || {
+            let images = hub.images.clone();
+            let turn = AssertUnwindSafe(|| {
+                let wakes = match hub.wakes.try_lock() {
+                    Ok(wakes) => wakes,
+                    Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
+                    Err(TryLockError::WouldBlock) => {
+                        return Err(ServiceError::retry(
+                            "the evaluation thread before this one hangs",
+                        ));
+                    }
+                };
+                let started = Evaluation::start(Arc::clone(&hub), cx, desk, heartbeat);
+                let mut evaluation = started.map_err(|error| match error {
+                    StartError::State(_) => {
+                        ServiceError::fatal(Exit::RuntimeInformation, "restoring alarms")
+                            .because(error)
+                    }
+                    StartError::Journal(_) => {
+                        ServiceError::retry("restoring alarms").because(error)
+                    }
+                })?;
+                evaluation.run(&wakes, &stop);
+                evaluation.finish();
+                Ok(())
+            });
+            let result = catch_unwind(turn).unwrap_or_else(|panic| {
+                // Before anything else, on this very thread.
+                images.all_off();
+                let what = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                Err(ServiceError::retry(format!(
+                    "the evaluation has a defect: {what}"
+                )))
+            });
+            let _ = sender.send(result);
+        })
+        .map_err(no_thread)?;
+    Ok((ended, thread))
+}
+
+/// Bus threads and the supply thread.
+fn spawn_others(
+    hub: &Arc<Hub>,
+    cx: &Context,
+    stop: &Arc<AtomicBool>,
+    threads: &mut Vec<JoinHandle<()>>,
+) -> Result<(), ServiceError> {
+    for (spec, (port, report)) in hub
+        .site
+        .buses
+        .iter()
+        .zip(hub.ports.iter().zip(&hub.reports))
+    {
+        let open: OpenPort = match port {
+            Some(port) => {
+                let port = Arc::clone(port);
+                Box::new(move || port.lock().unwrap_or_else(PoisonError::into_inner)())
+            }
+            None => Box::new(|| Err(leitstand_core::hal::PortError::NotFound)),
+        };
+        // Three scans missed, or an answer that takes its whole time on every try.
+        let deadline =
+            spec.scan * 3 + spec.timeout * (u32::from(spec.retries) + 1) + Duration::from_secs(5);
+        let link = BusLink {
+            inbox: hub.inbox.clone(),
+            images: hub.images.clone(),
+            report: Arc::clone(report),
+            clock: cx.clock.clone(),
+            heartbeat: cx
+                .health
+                .watch(SERVICE, &format!("bus {}", spec.id), deadline),
+            stop: Arc::clone(stop),
+        };
+        threads.push(bus::spawn(spec.clone(), open, link).map_err(no_thread)?);
+    }
+    if hub.site.power {
+        let heartbeat = cx.health.watch(SERVICE, "supply", SUPPLY_DEADLINE);
+        let wired = Arc::clone(&hub.wired);
+        let thread = supply::spawn(
+            wired,
+            hub.inbox.clone(),
+            cx.clock.clone(),
+            heartbeat,
+            Arc::clone(stop),
+        );
+        threads.push(thread.map_err(no_thread)?);
+    }
+    Ok(())
+}
