@@ -103,7 +103,7 @@ impl Gas {
     }
 
     #[cfg(test)]
-    pub(crate) fn hub(&self) -> Arc<Hub> {
+    fn hub(&self) -> Arc<Hub> {
         Arc::clone(&self.hub)
     }
 }
@@ -314,3 +314,6 @@ fn spawn_others(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,32 +132,6 @@ pub struct BoardInfo {
     pub driven: bool,
 }
 
-/// Ids by position.
-#[derive(Clone, Debug)]
-pub struct NameLists {
-    /// Ids of cells.
-    pub cells: Vec<String>,
-    /// Ids of zones.
-    pub zones: Vec<String>,
-    /// Ids of set points.
-    pub set_points: Vec<String>,
-    /// Ids of outputs.
-    pub outputs: Vec<String>,
-}
-
-impl NameLists {
-    /// Borrowed for a replay.
-    #[must_use]
-    pub fn names(&self) -> crate::replay::Names<'_> {
-        crate::replay::Names {
-            cells: &self.cells,
-            zones: &self.zones,
-            set_points: &self.set_points,
-            outputs: &self.outputs,
-        }
-    }
-}
-
 /// The parts of a [`GasSite`] before its alarms have ids.
 pub(crate) struct Parts {
     pub(crate) plan: Box<SitePlan>,
@@ -248,14 +222,14 @@ impl GasSite {
         self.boards.get(index.at())
     }
 
-    /// All ids in lists, as [`replay`](crate::replay) takes them.
+    /// All ids by position, as [`replay`](crate::replay) takes them.
     #[must_use]
-    pub fn name_lists(&self) -> NameLists {
-        NameLists {
-            cells: self.cells.iter().map(|c| c.id.clone()).collect(),
-            zones: self.zones.iter().map(|z| z.id.clone()).collect(),
-            set_points: self.set_points.iter().map(|s| s.id.clone()).collect(),
-            outputs: self.outputs.iter().map(|o| o.id.clone()).collect(),
+    pub fn names(&self) -> crate::replay::Names<'_> {
+        crate::replay::Names {
+            cells: self.cells.iter().map(|c| c.id.as_str()).collect(),
+            zones: self.zones.iter().map(|z| z.id.as_str()).collect(),
+            set_points: self.set_points.iter().map(|s| s.id.as_str()).collect(),
+            outputs: self.outputs.iter().map(|o| o.id.as_str()).collect(),
         }
     }
 
