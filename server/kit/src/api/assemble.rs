@@ -11,7 +11,7 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 use utoipa::openapi::{
-    OpenApi,
+    Info, OpenApi,
     security::{
         ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
     },
@@ -43,8 +43,10 @@ pub fn assemble(router: OpenApiRouter, title: &str, version: &str, auth: &Auth) 
 }
 
 fn describe(api: &mut OpenApi, title: &str, version: &str) {
-    api.info.title = title.to_owned();
-    api.info.version = version.to_owned();
+    // Whole, because the macros fill in their own authors.
+    api.info = Info::new(title, version);
+    api.info.description =
+        Some("Errors are RFC 9457 problem documents with a stable `code`.".into());
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(
         "token",

@@ -497,6 +497,7 @@ async fn every_route_of_the_description_needs_a_login_off_loopback_but_login_cla
         (&api["info"]["title"], &api["info"]["version"]),
         (&json!("Leitstand"), &json!("1.2.3"))
     );
+    assert!(api["info"].get("contact").is_none(), "nobody else's name");
     let (_dir, strict) = assembled(false);
     let mut closed = Vec::new();
     for (path, operations) in api["paths"].as_object().unwrap() {

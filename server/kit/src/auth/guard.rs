@@ -50,7 +50,7 @@ pub(super) async fn guard(State(auth): State<Auth>, request: Request, next: Next
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // A token in an address must not travel to another site.
         (header::REFERRER_POLICY, "same-origin"),
-        (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
+        (header::X_FRAME_OPTIONS, "DENY"),
     ] {
         headers
             .entry(name)
