@@ -286,7 +286,7 @@ fn the_pages_say_that_this_is_no_certified_controller() {
             "{path}"
         );
     }
-    assert!(text("/ui/js/shell.js").contains("tv(\"notice\", gas.notice)"));
+    assert!(text("/ui/js/shell.js").contains("tv(\"notice\", said)"));
     for page in ["overview", "gas"] {
         assert!(text(&format!("/ui/js/pages/{page}.js")).contains("from \"../shell.js\""));
     }

@@ -1,6 +1,6 @@
 // From the service's ids and numbers to sentences, in one place, so that the overview, the gas page and the spoken
 // announcement say the same.
-import { formula, number, plain, unit, digits, windowOf } from "./format.js";
+import { digits, formula, number, plain, span, unit, windowOf } from "./format.js";
 import { t, tv } from "./i18n.js";
 
 export const cellOf = (gas, id) => gas?.cells?.find((cell) => cell.id === id);
@@ -27,12 +27,15 @@ export const levelTone = (level) => (level === "ap4" ? "ap3" : level);
 /** AP3, or that it is a fault. */
 export const alarmName = (alarm) => (alarm.kind === "set_point" && alarm.stage ? `AP${alarm.stage}` : t("word.fault"));
 
-/** CO, 15 min average, at or above 30 ppm. */
-export function condition(point, gas) {
+/** CO, or CO averaged over 15 min. */
+function quantity(point, gas) {
   const cell = cellOf(gas, point.inputs?.[0]?.cell);
-  const sign = point.direction === "falling" ? "≤" : "≥";
-  const what = point.quantity === "average" ? t("point.average", { window: windowOf(point.window_s) }) : t("point.direct");
-  return `${cell ? formula(cell.gas) : ""} ${what} ${sign} ${plain(point.on)} ${unit(point.unit)}`.trim();
+  return `${cell ? formula(cell.gas) : point.id} ${point.quantity === "average" ? t("point.average", { window: windowOf(point.window_s) }) : ""}`.trim();
+}
+
+/** CO, averaged over 15 min, at or above 30 ppm. */
+export function condition(point, gas) {
+  return `${quantity(point, gas)} ${point.direction === "falling" ? "≤" : "≥"} ${plain(point.on)} ${unit(point.unit)}`;
 }
 
 export function pointValue(point, gas) {
@@ -55,4 +58,18 @@ export function alarmText(alarm, gas) {
   if (alarm.kind === "bus_fault") return t("alarm.bus", { bus: target });
   if (alarm.kind === "power") return tv("power_state", gas.power?.state ?? "battery_fault");
   return alarm.text || alarm.id;
+}
+
+/** The same with the present value, for the one sentence of the overview. */
+export function alarmReason(alarm, gas) {
+  const point = gas.set_points.find((candidate) => candidate.alarm === alarm.id);
+  if (!point || point.value === null || point.value === undefined) return alarmText(alarm, gas);
+  return t("point.reason", { zone: zoneName(gas, alarm.zone), what: quantity(point, gas), value: pointValue(point, gas), limit: plain(point.on) });
+}
+
+/** Shelved, 22 min left, fans being cleaned, meier. Empty without an overlay. */
+export function overlayText(overlay) {
+  if (!overlay) return "";
+  const left = overlay.until_s === null || overlay.until_s === undefined ? "" : t("point.until", { span: span(overlay.until_s * 1000) });
+  return [tv("overlay", overlay.kind), left, overlay.reason, overlay.by].filter(Boolean).join(", ");
 }

@@ -4,35 +4,51 @@ import en from "../text/en.js";
 import de from "../text/de.js";
 
 const ALL = { en, de };
-const listeners = new Set();
 let language = "en";
 
-function stored() {
+// Read once: pages rewrite their address.
+const asked = new URLSearchParams(location.search).get("lang");
+
+function stored(name) {
   try {
-    return localStorage.getItem("leitstand.lang");
+    return localStorage.getItem(`leitstand.${name}`);
   } catch {
     return null; // private mode
   }
 }
 
-/** Chooses by ?lang, then what the reader chose earlier, then the site, then the browser. */
-export function choose(site) {
-  const asked = new URLSearchParams(location.search).get("lang");
-  const wanted = [asked, stored(), site, navigator.language?.slice(0, 2)].find((code) => code in ALL) ?? "en";
-  const changed = wanted !== language;
-  language = wanted;
+function store(name, value) {
+  try {
+    localStorage.setItem(`leitstand.${name}`, value);
+  } catch { /* private mode */ }
+}
+
+/** By ?lang, then what the reader chose earlier, then the site as last seen, then the browser. */
+function choose() {
+  language = [asked, stored("lang"), stored("site_lang"), navigator.language?.slice(0, 2)].find((code) => code in ALL) ?? "en";
   document.documentElement.lang = language;
-  if (changed) listeners.forEach((listener) => listener(language));
+}
+
+/**
+ * The site's own language, once known. When it changes what this page should speak, the page is loaded anew: half of
+ * it is written already. Where nothing can be remembered, it stays as it is instead of loading for ever.
+ */
+export function siteSpeaks(code) {
+  if (!(code in ALL) || stored("site_lang") === code) return;
+  store("site_lang", code);
+  if (stored("site_lang") !== code) return;
+  const before = language;
+  choose();
+  if (language !== before) location.reload();
 }
 
 /** Remembers the reader's choice and loads the page anew in it. */
 export function remember(code) {
-  try {
-    localStorage.setItem("leitstand.lang", code);
-  } catch { /* private mode: the address carries it */ }
+  store("lang", code);
   const url = new URL(location.href);
   url.searchParams.delete("lang");
-  if (stored() !== code) url.searchParams.set("lang", code);
+  // Private mode: the address carries it.
+  if (stored("lang") !== code) url.searchParams.set("lang", code);
   location.href = url.href;
 }
 
@@ -51,4 +67,4 @@ export function tv(prefix, value) {
   return ALL[language][key] ?? en[key] ?? String(value).replaceAll("_", " ");
 }
 
-choose(null);
+choose();

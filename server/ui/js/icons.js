@@ -1,5 +1,5 @@
 // Drawn by hand on a 24 x 24 grid. Each meaning has its own outline, so that shape alone tells them apart:
-// triangle, diamond and octagon for the three stages, a broken square for faults, a ring for the rest.
+// triangle, diamond and octagon for the three stages, a square for faults, a ring for the rest.
 import { s } from "./dom.js";
 
 const DIGIT = {
@@ -12,7 +12,11 @@ const SHAPES = {
   ap1: ["M12 3 22 20.5H2z", "M10.6 12.1 12.4 10.8v6.6"],
   ap2: ["M12 1.8 22.2 12 12 22.2 1.8 12z", DIGIT[2]],
   ap3: ["M8 2h8l6 6v8l-6 6H8l-6-6V8z", DIGIT[3]],
-  fault: ["M3 3h7l2 3.4L10.2 9", "M14 3h7v18h-7l-1.6-3.2L14 15", "M10 21H3V3", "M17.2 8.5v4.2", "M17.2 15.8v.4"],
+  fault: ["M3.2 3.2h17.6v17.6H3.2z", "M12 7.4v6", "M12 16.8v.3"],
+  // The same outlines without a digit, for sizes where it would be a blot.
+  stage1: ["M12 3 22 20.5H2z"],
+  stage2: ["M12 1.8 22.2 12 12 22.2 1.8 12z"],
+  stage3: ["M8 2h8l6 6v8l-6 6H8l-6-6V8z"],
   note: ["M12 2.8a9.2 9.2 0 1 0 0 18.4 9.2 9.2 0 0 0 0-18.4z", "M12 11v6", "M12 7.4v.3"],
   stale: ["M3 7.5a10 10 0 0 1 3-2.8M9.5 3a9.6 9.6 0 0 1 5 0M18 4.7a10 10 0 0 1 3 2.8M22 13a9.6 9.6 0 0 1-2 5M16.5 21a9.6 9.6 0 0 1-9 0M4 18a9.6 9.6 0 0 1-2-5", "M9.4 9.6c.2-1.4 1.3-2.3 2.7-2.3 1.5 0 2.7 1 2.7 2.4 0 1.9-2.8 2.3-2.8 4.1", "M12 17v.3"],
   horn: ["M4 9.5v5h3.5l6 4v-13l-6 4z", "M17 9a4.5 4.5 0 0 1 0 6M19.5 6.5a8 8 0 0 1 0 11"],

@@ -84,7 +84,8 @@ function frame(main) {
     if (stale && since) say(bannerText, t("banner.stale", { time: clock(since) }));
     set(banner, "title", since ? span(Date.now() - since) : null);
     document.body.dataset.stale = String(stale);
-    say(notice, gas?.notice ? tv("notice", gas.notice) : "");
+    const said = gas?.notice ?? (names?.includes("gas") ? about.notice : null);
+    say(notice, said ? tv("notice", said) : "");
     say(version, about ? `Leitstand ${about.version}` : "");
     account.update();
     title();

@@ -1,7 +1,7 @@
 // What this page knows of the site, and how old that knowledge is. Pages read it and redraw on `change`; they ask
 // `stale()` before they call anything present.
 import { get, maybe, toLogin } from "./api.js";
-import { choose } from "./i18n.js";
+import { siteSpeaks } from "./i18n.js";
 import { Stream } from "./stream.js";
 import { Traces } from "./trace.js";
 
@@ -61,7 +61,7 @@ class Store extends EventTarget {
       this.#offset = (site.clock?.unix_ms ?? now) - now;
       this.site = site;
       this.me = site.me ?? (await maybe("/api/v1/me"));
-      choose(site.language);
+      siteSpeaks(site.language);
       this.changed();
     } catch (problem) {
       if (problem.status === 401) toLogin();

@@ -1,6 +1,6 @@
 // The one word for the whole site, and why. A pure function of what is known, in the field's order of display:
 // AP3, AP2, AP1, fault, mains failure, special states, service due, good. Nothing known beats everything.
-import { alarmText, alarmTone, isUnseen, levelTone } from "./describe.js";
+import { alarmReason, alarmText, alarmTone, isUnseen, levelTone } from "./describe.js";
 import { clock } from "./format.js";
 import { t, tv } from "./i18n.js";
 
@@ -13,7 +13,7 @@ function gasParts(gas) {
     const tone = alarmTone(alarm);
     // What has returned but nobody saw is no longer an alarm, and not yet good.
     const over = alarm.state === "rtn_unack";
-    parts.push({ tone: over ? "note" : tone, text: over ? t("verdict.returned", { what: alarmText(alarm, gas) }) : alarmText(alarm, gas), unseen: isUnseen(alarm.state) });
+    parts.push({ id: alarm.id, tone: over ? "note" : tone, text: over ? t("verdict.returned", { what: alarmText(alarm, gas) }) : alarmReason(alarm, gas), unseen: isUnseen(alarm.state) });
   }
   // The level is the authority; a stage without a listed alarm would otherwise be lost here.
   if (status.level !== "normal" && !parts.some((part) => part.tone === levelTone(status.level))) {

@@ -1,6 +1,6 @@
 // <ls-alarms>: what is not normal, most urgent first, with what can be done about it.
 import { post, seg } from "../api.js";
-import { alarmName, alarmText, alarmTone, isUnseen, pointValue } from "../describe.js";
+import { alarmName, alarmText, alarmTone, isUnseen, overlayText, pointValue } from "../describe.js";
 import { follow, h, say, set, show } from "../dom.js";
 import { span } from "../format.js";
 import { t, tv } from "../i18n.js";
@@ -35,7 +35,7 @@ export function alarmActions(alarm) {
     const point = alarm.kind === "set_point";
     const shelved = overlay?.kind === "shelved";
     show(ack, isUnseen(alarm.state));
-    show(reset, alarm.state === "latched_ack");
+    show(reset, alarm.resettable ?? alarm.state === "latched_ack");
     show(later, point && alarm.stage !== 3 && !shelved && alarm.state !== "normal");
     show(back, shelved);
     for (const button of [ack, reset, later, back]) button.refresh(!store.stale("gas"));
@@ -74,8 +74,8 @@ function make(alarm) {
     say(what, alarmText(alarm, gas));
     const age = alarm.since_unix_ms ? t("alarm.since", { age: span(store.serverNow() - alarm.since_unix_ms) }) : "";
     const value = point && point.value !== null && point.value !== undefined ? t("alarm.now", { value: pointValue(point, gas) }) : "";
-    say(state, [tv("state", alarm.state), value, age].filter(Boolean).join(" · "));
-    actions.update(alarm, point?.overlay);
+    say(state, [tv("state", alarm.state), value, age, overlayText(point?.overlay ?? alarm.overlay)].filter(Boolean).join(" · "));
+    actions.update(alarm, point?.overlay ?? alarm.overlay);
   };
   return node;
 }

@@ -2,7 +2,7 @@
 import { h, say, set } from "../dom.js";
 import { icon, swap } from "../icons.js";
 
-const ICON_OF = { good: "good", ap1: "ap1", ap2: "ap2", ap3: "ap3", fault: "fault", note: "note", stale: "stale" };
+const ICON_OF = { good: "good", ap1: "stage1", ap2: "stage2", ap3: "stage3", fault: "fault", note: "note", stale: "stale" };
 
 export function badge(tone, text, glyph) {
   const node = h("span", { class: "badge", "data-tone": tone });

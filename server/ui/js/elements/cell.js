@@ -1,7 +1,7 @@
 // One measuring cell. A number appears only when there is a trustworthy one; otherwise the fault, and what the last
 // good value was and when.
 import { post, seg } from "../api.js";
-import { cellName } from "../describe.js";
+import { cellName, overlayText } from "../describe.js";
 import { follow, h, say, set, show } from "../dom.js";
 import { digits, formula, number, plain, span, unit, windowOf } from "../format.js";
 import { t, tv } from "../i18n.js";
@@ -29,18 +29,19 @@ async function takeOut(cell) {
 export function makeCell(first) {
   let cell = first;
   const name = h("h3", { class: "name" });
-  const marks = h("div", { class: "marks" });
+  const marks = h("span", { class: "marks" });
   const number_ = h("div", { class: "number" });
   const spark = document.createElement("ls-spark");
   const means = h("div", { class: "means" });
   const age = h("span", { class: "faint age" });
+  const past = h("p", { class: "faint past" });
   const facts = h("dl", { class: "rows" });
   const actions = h("div", { class: "actions" },
     act(t("cell.inhibit"), { role: "engineer", run: () => inhibit(cell) }),
     act(t("cell.out"), { role: "engineer", run: () => takeOut(cell) }),
     act(t("cell.back"), { role: "engineer", run: () => post(`${base(cell)}/return`) }));
-  const node = h("article", { class: "cell", id: `cell-${first.id}` }, h("div", null, name), marks,
-    h("div", { class: "reading" }, number_, spark), h("div", { class: "meta" }, means, age),
+  const node = h("article", { class: "cell", id: `cell-${first.id}` }, name, h("div", { class: "marks" }, marks, age),
+    h("div", { class: "reading" }, number_, spark), past, means,
     h("details", { class: "more" }, h("summary", null, t("cell.details")), facts, actions));
 
   node.update = (now, gas) => {
@@ -57,7 +58,8 @@ export function makeCell(first) {
     const tags = [];
     if (broken) tags.push(["fault", t("word.fault")]);
     else if (cell.quality !== "good") tags.push(["note", tv("quality", cell.quality)]);
-    if (cell.inhibited) tags.push(["note", t("cell.inhibited")]);
+    if (cell.overlay) tags.push(["note", tv("overlay", cell.overlay.kind)]);
+    else if (cell.inhibited) tags.push(["note", t("cell.inhibited")]);
     for (const warning of cell.warnings) tags.push(["note", tv("warning", warning)]);
     follow(marks, tags, ([tone, text]) => `${tone} ${text}`, ([tone, text]) => badge(tone, text));
     set(number_, "class", broken || silent ? "number broken" : "number");
@@ -65,19 +67,20 @@ export function makeCell(first) {
     else if (silent) number_.replaceChildren(tv("quality", cell.quality));
     else number_.replaceChildren(number(cell.value, places), h("small", null, unit(cell.unit)));
     const shownAge = old === null ? t("cell.never") : t("cell.age", { age: span(old) });
-    if (broken || silent) {
-      const last = cell.last_value !== null && cell.last_value !== undefined;
-      age.replaceChildren(...(last ? [`${t("cell.last")} `, h("s", { class: "old" }, `${number(cell.last_value, places)} ${unit(cell.unit)}`), `, ${shownAge}`] : [t("cell.never")]));
-    } else age.replaceChildren(stale ? h("strong", null, shownAge) : shownAge);
-    show(spark, true);
+    const last = cell.last_value !== null && cell.last_value !== undefined;
+    show(age, !broken && !silent);
+    show(past, broken || silent);
+    if (broken || silent) past.replaceChildren(...(last ? [`${t("cell.last")} `, h("s", { class: "old" }, `${number(cell.last_value, places)} ${unit(cell.unit)}`), `, ${shownAge}`] : [t("cell.never")]));
+    else age.replaceChildren(stale ? h("strong", null, shownAge) : shownAge);
     spark.draw(store.traces.of(cell.id), directLimits(cell, gas), cell);
-    follow(means, cell.averages, (mean) => mean.window_s, (mean) => h("span", { title: t("cell.mean", { window: windowOf(mean.window_s) }) }, `Ø ${windowOf(mean.window_s)} `, h("b")), (item, mean) => {
+    follow(means, cell.averages, (mean) => mean.window_s, (mean) => h("span", { title: t("cell.mean", { window: windowOf(mean.window_s) }) }, `Ø ${windowOf(mean.window_s)} `, h("b"), h("span", { class: "faint" })), (item, mean) => {
       const known = mean.value !== null;
-      say(item.lastChild, known ? `${number(mean.value, places)}${mean.partial ? ` (${t("cell.partial", { span: span(mean.covered_s * 1000) })})` : ""}` : t("cell.unknown"));
+      say(item.children[0], known ? number(mean.value, places) : t("cell.unknown"));
+      say(item.lastChild, known && mean.partial ? ` ${t("cell.partial", { span: windowOf(mean.covered_s < 120 ? mean.covered_s : Math.floor(mean.covered_s / 60) * 60) })}` : "");
     });
     if (node.lastElementChild.open) details(facts, cell);
     for (const button of actions.children) button.refresh(!stale);
-    show(actions.children[2], cell.inhibited || cell.quality === "out_of_service" || gas.status.special.includes("out_of_service"));
+    show(actions.children[2], cell.overlay || cell.inhibited);
   };
   return node;
 }
@@ -89,6 +92,7 @@ function details(facts, cell) {
     [t("cell.range"), `${plain(cell.range_lo)} – ${plain(cell.range_hi)} ${unit(cell.unit)}`],
     [t("cell.raw"), plain(cell.raw)],
     [t("cell.zones"), cell.zones.join(", ")],
+    ...(cell.overlay ? [[t("cell.overlay"), overlayText(cell.overlay)]] : []),
     ...(cell.simulated ? [[t("cell.simulated"), t("yes")]] : []),
   ];
   follow(facts, rows, ([label]) => label, ([label]) => h("div", null, h("dt", null, label), h("dd")), (row, [, value]) => say(row.lastChild, value));

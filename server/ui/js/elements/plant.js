@@ -46,13 +46,16 @@ export function outputs() {
       const mode = badge("none", "");
       const since = h("span", { class: "faint" });
       const edit = act(t("output.change"), { role: "engineer", run: () => override(output) });
-      const item = row(heads, [h("b", null, first.id), h("span", null, tv("output_kind", first.kind), first.function === "healthy" ? ` (${t("output.healthy")})` : ""), h("span", null, led, " ", state), mode, since, edit]);
+      const item = row(heads, [h("span", null, h("b", null, first.name || first.id), first.name && first.name !== first.id ? h("span", { class: "mono faint" }, ` ${first.id}`) : null), h("span", null, tv("output_kind", first.kind), first.function === "healthy" ? ` (${t("output.healthy")})` : ""), h("span", null, led, " ", state), mode, since, edit]);
       item.update = (now) => {
         output = now;
         set(led, "data-on", String(now.on));
         set(led, "data-lamp", now.lamp);
         say(state, `${t(now.on ? "output.on" : "output.off")}${now.lamp === "flash" ? ` (${t("output.flash")})` : ""}${now.wired ? "" : ` · ${t("output.not_wired")}`}`);
-        rebadge(mode, now.mode === "auto" ? "none" : "note", tv("mode", now.mode));
+        const until = now.mode_until_s ? `, ${t("point.until", { span: span(now.mode_until_s * 1000) })}` : "";
+        if (now.fault) rebadge(mode, "fault", t("output.fault"));
+        else rebadge(mode, now.mode === "auto" ? "none" : "note", `${tv("mode", now.mode)}${until}`);
+        set(mode, "title", now.hand ? [now.hand.reason, now.hand.by].filter(Boolean).join(", ") : null);
         say(since, now.since_unix_ms ? moment(now.since_unix_ms) : "–");
         edit.refresh(!store.stale("gas"));
       };
@@ -109,6 +112,7 @@ export function service() {
       [t("service.hours"), span(now.operating_s * 1000)],
       [t("service.boots"), plain(now.boot_count)],
       [t("service.uptime"), span(uptime * 1000 + (store.age("gas") ?? 0))],
+      ...(now.checks ?? []).map((check) => [tv("check", check.check), t("service.of", { left: plain(check.days_left), all: plain(check.interval_days) })]),
     ]);
   };
   return node;

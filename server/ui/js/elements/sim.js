@@ -8,7 +8,8 @@ import { icon } from "../icons.js";
 import { store } from "../store.js";
 import { attempt } from "./act.js";
 
-const FAULT_KINDS = ["silence", "late", "crc", "wrong_slave", "busy", "half_frame", "echo", "frozen", "drift", "wire_break"];
+/** The scenario goes on by itself; while the drawer is open it is looked at so often. */
+const LOOK_MS = 2000;
 
 class Sim extends HTMLElement {
   open(sim) {
@@ -23,13 +24,18 @@ class Sim extends HTMLElement {
       h("header", null, h("h2", null, t("sim.title")), close),
       h("p", { class: "quiet" }, t("sim.about")), this.phase,
       h("section", null, h("h3", null, t("sim.cells")), this.dials),
-      h("section", null, h("h3", null, t("sim.mains")), h("label", { for: "sim-mains" }, mains, " ", t("sim.mains_on"))),
+      h("section", null, h("h3", null, t("sim.mains")), h("label", { for: "sim-mains" }, mains, " ", t("sim.mains_on")),
+        h("div", { class: "actions" }, release(() => post("/api/v1/sim/mains", { ok: null })))),
       this.faults(), this.presses(), this.board());
-    this.button = h("button", { type: "button", "aria-controls": "sim-drawer", "aria-expanded": "false", onclick: () => this.toggle(this.aside.hidden) }, icon("sliders"), t("sim.title"));
+    this.button = h("button", { type: "button", "aria-controls": "sim-drawer", "aria-expanded": "false", onclick: () => this.toggle(this.aside.hidden) }, icon("sliders"), h("span", null, t("sim.title")));
+    this.button.setAttribute("aria-label", t("sim.title"));
     this.append(this.button, this.aside);
     this.classList.add("sim");
     this.addEventListener("keydown", (event) => { if (event.key === "Escape") this.toggle(false); });
-    store.addEventListener("change", () => { if (!this.aside.hidden) this.draw(); });
+    store.addEventListener("change", () => {
+      show(this.button, store.can("operator"));
+      if (!this.aside.hidden) this.draw();
+    });
   }
 
   async toggle(on) {
@@ -38,24 +44,36 @@ class Sim extends HTMLElement {
     (on ? this.aside.querySelector("button") : this.button).focus();
     if (on) {
       this.draw();
-      await attempt(async () => { this.sim = await get("/api/v1/sim"); });
-      this.mains.checked = this.sim.mains?.ok ?? this.mains.checked;
+      this.look();
     }
+  }
+
+  async look() {
+    clearTimeout(this.next);
+    if (this.aside.hidden) return;
+    try {
+      this.sim = await get("/api/v1/sim");
+      this.mains.checked = this.sim.mains?.ok ?? this.mains.checked;
+      this.draw();
+    } catch { /* the page's banner says that the link is lost */ }
+    this.next = setTimeout(() => this.look(), LOOK_MS);
   }
 
   draw() {
     say(this.phase, this.sim.phase ? t("sim.phase", { phase: tv("phase", this.sim.phase) }) : "");
     follow(this.dials, store.gas?.cells ?? [], (cell) => cell.id, dial, (node, cell) => node.update(cell));
+    follow(this.present, this.sim.faults ?? [], (fault) => `${fault.target} ${fault.kind}`, (fault) =>
+      h("li", null, h("span", null, `${fault.target}: ${tv("sim_fault", fault.kind)}`),
+        h("button", { type: "button", class: "small", onclick: () => attempt(() => post("/api/v1/sim/fault", { target: fault.target, kind: fault.kind, on: false })) }, t("sim.off"))));
   }
 
   faults() {
-    const targets = this.sim.targets ?? [...new Set((store.gas?.cells ?? []).map((cell) => cell.sensor))];
+    const targets = this.sim.targets ?? [];
     const target = h("select", { "aria-label": t("sim.target") }, targets.map((id) => h("option", { value: id }, id)));
-    const kind = h("select", { "aria-label": t("sim.kind") }, (this.sim.fault_kinds ?? FAULT_KINDS).map((code) => h("option", { value: code }, tv("sim_fault", code))));
-    const send = (on) => attempt(() => post("/api/v1/sim/fault", { target: target.value, kind: kind.value, on }));
+    const kind = h("select", { "aria-label": t("sim.kind") }, (this.sim.fault_kinds ?? []).map((code) => h("option", { value: code }, tv("sim_fault", code))));
+    this.present = h("ul", { class: "rows", "aria-label": t("sim.in_force") });
     return h("section", null, h("h3", null, t("sim.faults")), h("div", { class: "actions" }, target, kind,
-      h("button", { type: "button", class: "small", onclick: () => send(true) }, t("sim.on")),
-      h("button", { type: "button", class: "small", onclick: () => send(false) }, t("sim.off"))));
+      h("button", { type: "button", class: "small", onclick: () => attempt(() => post("/api/v1/sim/fault", { target: target.value, kind: kind.value, on: true })).then(() => this.look()) }, t("sim.on"))), this.present);
   }
 
   presses() {
@@ -71,6 +89,11 @@ class Sim extends HTMLElement {
   }
 }
 
+/** Gives something back to the scenario. */
+function release(run, label = t("sim.release")) {
+  return h("button", { type: "button", class: "small", title: t("sim.release"), "aria-label": t("sim.release"), onclick: () => attempt(run, t("sim.released")) }, label);
+}
+
 function dial(cell) {
   const value = h("output");
   const places = digits(cell.range_hi);
@@ -78,8 +101,7 @@ function dial(cell) {
   slider.value = cell.value ?? 0;
   slider.addEventListener("input", () => say(value, `${number(Number(slider.value), places)} ${unit(cell.unit)}`));
   slider.addEventListener("change", () => attempt(() => post("/api/v1/sim/cell", { cell: cell.id, value: Number(slider.value) })));
-  const back = h("button", { type: "button", class: "small", title: t("sim.release"), onclick: () => attempt(() => post("/api/v1/sim/cell", { cell: cell.id, value: null }), t("sim.released")) }, "↺");
-  back.setAttribute("aria-label", t("sim.release"));
+  const back = release(() => post("/api/v1/sim/cell", { cell: cell.id, value: null }), "↺");
   const node = h("div", { class: "dial" }, h("span", null, cellName(cell)), slider, value, back);
   node.update = (now) => {
     if (document.activeElement === slider) return;

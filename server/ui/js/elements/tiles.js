@@ -16,8 +16,9 @@ function tile(title, href, ...body) {
 
 function zoneTile(id) {
   const figure = h("p", { class: "figure" });
-  const rows = h("ul", { class: "rows" });
+  const rows = h("ul", { class: "strip" });
   const node = tile("", "/gas", figure, rows);
+  node.classList.add("wide");
   const title = node.querySelector("h2 a");
   node.update = (store) => {
     const gas = store.gas;
@@ -29,9 +30,9 @@ function zoneTile(id) {
     const cell = shown && cellOf(gas, shown.cell);
     figure.replaceChildren(...(shown ? [number(shown.value, digits(cell?.range_hi)), h("small", null, ` ${unit(shown.unit)} ${cell ? cellName(cell) : ""}`)] : [t("zone.no_value")]));
     follow(rows, zone.cells.map((cellId) => cellOf(gas, cellId)).filter(Boolean), (c) => c.id, () => {
-      const row = h("li", null, h("span", { class: "quiet" }), h("b", { class: "now" }));
-      return row;
+      return h("li", null, h("span", { class: "quiet" }), h("b", { class: "now" }));
     }, (row, c) => {
+      set(row, "data-quality", c.fault ? "fault" : c.quality);
       say(row.firstChild, cellName(c));
       const known = c.value !== null && c.quality !== "fault";
       say(row.lastChild, known ? `${number(c.value, digits(c.range_hi))} ${unit(c.unit)}` : c.fault ? tv("fault", c.fault) : tv("quality", c.quality));

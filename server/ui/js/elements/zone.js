@@ -1,5 +1,5 @@
 // A zone: its level and its health are two statements, never one. Then its set points, then its cells.
-import { cellName, cellOf, condition, isActive, levelTone, pointValue, stageTone } from "../describe.js";
+import { cellName, cellOf, condition, isActive, levelTone, overlayText, pointValue, stageTone } from "../describe.js";
 import { follow, h, say, set, show } from "../dom.js";
 import { number, digits, plain, span, unit } from "../format.js";
 import { t, tv } from "../i18n.js";
@@ -13,7 +13,7 @@ export function makeZone(first) {
   const level = badge("good", "");
   const health = badge("good", "");
   const specials = h("span", { class: "actions" });
-  const shown = h("p", { class: "quiet" });
+  const shown = h("p", { class: "quiet now" });
   const points = h("div", { class: "points" });
   const cells = h("div", { class: "cells" });
   const node = h("section", { class: "card zone", "aria-labelledby": `zone-${first.id}` },
@@ -36,12 +36,12 @@ export function makeZone(first) {
 }
 
 function makePoint(first) {
-  const stage = badge("stage", first.stage ? `AP${first.stage}` : t("point.no_stage"), first.stage ? stageTone(first.stage) : "note");
+  const stage = badge("stage", first.stage ? `AP${first.stage}` : t("point.no_stage"), "stage1");
   const what = h("div");
   const fill = h("i");
   const value = h("b", { class: "now" });
   const mark = h("u");
-  const bar = h("div", { class: "bar" }, fill, mark, value);
+  const bar = h("div", { class: "gauge" }, value, h("div", { class: "bar", "aria-hidden": "true" }, fill, mark));
   const state = badge("stage", "");
   const detail = h("div", { class: "faint" });
   const actions = alarmActions(asAlarm(first));
@@ -51,25 +51,23 @@ function makePoint(first) {
     const tone = stageTone(point.stage || 1);
     const on = isActive(point.state) || point.state.startsWith("latched");
     set(node, "data-tone", on ? tone : null);
-    rebadge(stage, on ? tone : "stage", point.stage ? `AP${point.stage}` : t("point.no_stage"), point.stage ? tone : "note");
+    rebadge(stage, on ? tone : "stage", point.stage ? `AP${point.stage}` : t("point.no_stage"), point.stage ? `stage${Math.min(point.stage, 3)}` : "note");
     say(what, condition(point, gas));
     // The limit stands at three quarters, so that one can see both how near and how far beyond a value is.
     const share = point.value === null || point.value === undefined ? 0 : Math.max(0, Math.min(1, (point.value / point.on) * 0.75));
     fill.style.width = `${share * 100}%`;
     mark.style.left = "75%";
     say(value, point.value === null || point.value === undefined ? t("cell.unknown") : pointValue(point, gas));
-    rebadge(state, on ? tone : point.overlay || point.state === "rtn_unack" ? "note" : "none", point.overlay ? tv("overlay", point.overlay.kind) : tv("state", point.state), on ? tone : point.overlay ? "note" : undefined);
+    rebadge(state, on ? tone : point.overlay || point.state === "rtn_unack" ? "note" : "none", point.overlay ? tv("overlay", point.overlay.kind) : tv("state", point.state));
     say(detail, facts(point).join(" · "));
-    actions.update(asAlarm(point), point.overlay);
+    actions.update(gas.alarms.find((alarm) => alarm.id === point.alarm) ?? asAlarm(point), point.overlay);
   };
   return node;
 }
 
 function facts(point) {
   const list = [];
-  if (point.overlay) {
-    list.push([point.overlay.until_s !== null && point.overlay.until_s !== undefined ? t("point.until", { span: span(point.overlay.until_s * 1000) }) : "", point.overlay.reason, point.overlay.by].filter(Boolean).join(", "));
-  }
+  if (point.overlay) list.push(overlayText(point.overlay));
   if (point.state !== "normal" && point.age_s !== null && point.age_s !== undefined) list.push(t("alarm.since", { age: span(point.age_s * 1000 + (store.age("gas") ?? 0)) }));
   if (point.vote_k > 1 || point.votes > 0) list.push(t("point.votes", { votes: point.votes, k: point.k_eff }));
   if (point.inputs.some((input) => input.frozen)) list.push(t("point.frozen"));
@@ -81,5 +79,5 @@ function facts(point) {
 
 /** A set point with the fields that the alarm buttons need. */
 function asAlarm(point) {
-  return { id: point.alarm, kind: "set_point", zone: point.zone, stage: point.stage, state: point.state };
+  return { id: point.alarm, kind: "set_point", zone: point.zone, stage: point.stage, state: point.state, resettable: point.state === "latched_ack" };
 }

@@ -1,5 +1,6 @@
 // What happened: the journal, filtered, paged, and followed live.
 import { get } from "../api.js";
+import { stageTone } from "../describe.js";
 import { h, say, set, show } from "../dom.js";
 import { moment } from "../format.js";
 import { t, tv } from "../i18n.js";
@@ -8,7 +9,7 @@ import { store } from "../store.js";
 import { badge } from "../elements/badge.js";
 
 const SEVERITIES = ["info", "warning", "fault", "alarm"];
-const TONES = { info: ["none", undefined], warning: ["note", "note"], fault: ["fault", "fault"], alarm: ["ap3", "ap3"] };
+const TONES = { info: ["none", undefined], warning: ["note", "note"], fault: ["fault", "fault"], alarm: ["ap3", "stage3"] };
 const PAGE = 100;
 /** A live tail that grows without end would slow the page down. */
 const ROWS_MAX = 500;
@@ -74,7 +75,7 @@ function count() {
 }
 
 function row(entry) {
-  const [tone, glyph] = TONES[entry.severity] ?? TONES.info;
+  const [tone, glyph] = entry.severity === "alarm" && entry.data?.stage ? [stageTone(entry.data.stage), undefined] : (TONES[entry.severity] ?? TONES.info);
   const time = h("time", { datetime: new Date(entry.unix_ms).toISOString() }, moment(entry.unix_ms));
   const cells = [
     h("span", { class: "nowrap" }, time, entry.synced ? "" : h("abbr", { title: t("clock.unsynced") }, " ?")),

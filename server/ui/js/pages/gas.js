@@ -24,10 +24,10 @@ const bar = h("section", { class: "card bar", "aria-label": t("gas.bar") },
   h("div", { class: "bar-state" }, picture, h("div", null, word, reason)), marks, h("div", { class: "actions" }, silence, ackAll, one), note);
 const list = document.createElement("ls-alarms");
 const alarms = h("section", { class: "card", "aria-labelledby": "alarms" }, h("header", null, h("h2", { id: "alarms" }, t("gas.alarms"))), list);
-const zones = h("div", { class: "stack" });
+const zones = h("div", { class: "column" });
 const plant = [outputs(), buses(), power(), service()];
 const empty = h("p", { class: "card empty" }, t("verdict.connecting"));
-const page = h("div", { class: "stack", hidden: true }, bar, alarms, zones, h("div", { class: "plant" }, plant));
+const page = h("div", { class: "column", hidden: true }, bar, alarms, zones, h("div", { class: "plant" }, plant));
 document.querySelector("main").append(empty, page);
 
 function draw() {
@@ -53,6 +53,7 @@ function draw() {
   ackAll.refresh(!stale && status.unacknowledged > 0);
   silence.refresh(!stale && status.horn.on);
   note.refresh();
+  show(alarms, gas.alarms.length > 0);
   list.draw(gas);
   follow(zones, gas.zones, (zone) => zone.id, makeZone, (node, zone) => node.update(zone, gas));
   for (const card of plant) card.update(gas);

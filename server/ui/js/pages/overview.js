@@ -8,7 +8,7 @@ import { store } from "../store.js";
 import { verdict } from "../verdict.js";
 import { act, roleNote } from "../elements/act.js";
 import "../elements/alarms.js";
-import { badge } from "../elements/badge.js";
+import { badge, rebadge } from "../elements/badge.js";
 import { tiles } from "../elements/tiles.js";
 
 /** More than this does not fit a glance; the gas page has all. */
@@ -40,7 +40,7 @@ function draw() {
   say(word, now.word);
   say(reason, now.reason);
   show(also, now.also.length > 0);
-  follow(also, now.also.slice(0, 4), (part) => part.text, (part) => badge(part.tone, part.text));
+  follow(also, now.also.slice(0, 4), (part) => `${part.tone} ${part.id ?? part.text}`, (part) => badge(part.tone, part.text), (node, part) => rebadge(node, part.tone, part.text));
 
   const gas = store.gas;
   show(urgent, gas && (gas.alarms.length > 0 || gas.status.horn.on));

@@ -1,7 +1,7 @@
 // A screen of the panel: shows and sounds what is pressed. With ?kiosk=1 nothing but that, filling the screen.
 import { get } from "../api.js";
 import { h, set } from "../dom.js";
-import { choose, t } from "../i18n.js";
+import { siteSpeaks, t } from "../i18n.js";
 import { open } from "../shell.js";
 import { store } from "../store.js";
 import { preload } from "../panel/preload.js";
@@ -55,11 +55,9 @@ async function load() {
     const manifest = await get("/api/media");
     media = manifest.items ?? [];
     const order = [...media].sort((a, b) => (b.plays ?? 0) - (a.plays ?? 0) || a.id - b.id);
-    const tell = (state) => {
-      stage.loaded(state);
-      socket.send({ type: "ready", preloaded: state.done, total: state.total });
-    };
-    const result = await preload(order, { sound: !silent, told: tell, signal: mine.signal });
+    const result = await preload(order, { sound: !silent, told: (state) => stage.loaded(state), signal: mine.signal });
+    if (mine.signal.aborted) return;
+    socket.send({ type: "ready", preloaded: result.done, total: result.total });
     debug.log("preload", result);
   } catch (problem) {
     debug.log("media", problem.message);
@@ -135,7 +133,7 @@ async function start() {
   if (kiosk) {
     set(document.body, "data-stale", "false");
     try {
-      choose((await get("/api/v1/site")).language);
+      siteSpeaks((await get("/api/v1/site")).language);
     } catch { /* the socket says that there is no link */ }
     stayAwake();
     document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") stayAwake(); });

@@ -8,7 +8,7 @@ import { badge, rebadge } from "../elements/badge.js";
 
 export class Wall {
   constructor() {
-    this.boards = h("div", { class: "stack" });
+    this.boards = h("div", { class: "column" });
     this.note = roleNote("operator");
     this.stop = h("button", { type: "button", class: "small", onclick: () => attempt(() => post("/api/stop")) }, t("panel.stop"));
     this.node = h("section", { class: "card wall", "aria-labelledby": "wall" }, h("header", null, h("h2", { id: "wall" }, t("panel.wall")), this.stop), this.note, this.boards);
