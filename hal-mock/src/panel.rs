@@ -463,7 +463,8 @@ impl Shared {
             if now >= next_scan {
                 board.scan(now);
                 // Absolute pacing; after a stall of the machine the missed scans are not made up for.
-                next_scan = (next_scan + SCAN).max(now);
+                let next = next_scan + SCAN;
+                next_scan = if next < now { now + SCAN } else { next };
             }
             board.transmit(|bytes| open.try_write(bytes).unwrap_or(0));
         }

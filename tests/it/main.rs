@@ -3,3 +3,4 @@
 
 mod cli;
 mod fuzz_corpus;
+mod panel_wire;

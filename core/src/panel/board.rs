@@ -105,6 +105,7 @@ pub struct Board {
 
     announce_at: Instant,
     announced: bool,
+    greeting: core::array::IntoIter<Out, 2>,
     lines: DeviceLines,
     frames: Frames,
     language: Language,
@@ -165,6 +166,7 @@ impl Board {
             light: Light::new(config.wiring.size(), config.lit_max),
             brightness: config.brightness.min(100),
             announced: false,
+            greeting: [Out::Text(FromDevice::Ready), Out::Firmware].into_iter(),
             lines: DeviceLines::default(),
             frames: Frames::default(),
             language: Language::Text,
@@ -193,8 +195,6 @@ impl Board {
     pub fn scan(&mut self, now: Instant, normal: Option<&[u8]>) {
         if !self.announced && now >= self.announce_at {
             self.announced = true;
-            self.say(FromDevice::Ready);
-            self.push(Out::Firmware);
         }
         self.keep_deadlines(now);
         let Some(normal) = normal else { return };
@@ -236,11 +236,13 @@ impl Board {
 
     /// The bytes that should go out next: the rest of one message. Empty when nothing waits. Report with
     /// [`sent`](Self::sent) how many the cable took.
+    ///
+    /// READY comes first, even when a button was pressed before it.
     pub fn outgoing(&mut self) -> &[u8] {
-        if self.gone == self.message.len() {
+        if self.gone == self.message.len() && self.announced {
             self.message.clear();
             self.gone = 0;
-            if let Some(out) = self.queue.pop() {
+            if let Some(out) = self.greeting.next().or_else(|| self.queue.pop()) {
                 self.encode(out);
             }
         }

@@ -305,7 +305,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_millis(250);
 /// Until the offer of v2 counts as declined.
 const OFFER: Duration = Duration::from_millis(300);
-/// After an LED command in which a press may have crossed it.
+/// After a clear in which a press may have crossed it, even when it is answered.
 const CROSSING: Duration = Duration::from_millis(200);
 /// Bad frames in a row until v2 is given up.
 const BAD_FRAMES: u8 = 5;
@@ -370,8 +370,8 @@ pub struct HostLink {
     led_due: Option<LedCommand>,
     /// An LED command went unanswered twice; say it again at the next sign of life.
     led_unsure: bool,
-    /// When the last LED command was sent, for rule P8.
-    led_sent: Option<Instant>,
+    /// When the last clear was sent, for rule P8.
+    clear_sent: Option<Instant>,
     /// The last press may have crossed an LED command.
     crossed: bool,
     brightness: Option<u8>,
@@ -433,7 +433,7 @@ impl HostLink {
             led: None,
             led_due: None,
             led_unsure: false,
-            led_sent: None,
+            clear_sent: None,
             crossed: false,
             brightness: None,
             brightness_due: false,
@@ -631,9 +631,10 @@ impl HostLink {
                 .any(|open| matches!(open.what, What::Led(_)))
     }
 
-    /// Called for each press as it arrives, since its consequence may come back later.
+    /// Called for each press as it arrives, since its consequence may come back later. An unanswered LED
+    /// command of any kind may arrive after the press it crosses, not only a clear.
     fn note_crossing(&mut self, now: Instant) {
-        let recent = self.led_sent.is_some_and(|sent| now - sent <= CROSSING);
+        let recent = self.clear_sent.is_some_and(|sent| now - sent <= CROSSING);
         self.crossed = recent || self.led_open();
     }
 

@@ -22,8 +22,6 @@ enum Worth {
     Answer,
     Release,
     Press,
-    /// Without it the host does not know whom it talks to.
-    Greeting,
 }
 
 impl Out {
@@ -37,13 +35,14 @@ impl Out {
                 | FromDevice::Heap(_)
                 | FromDevice::Production(_)
                 | FromDevice::Info(_) => Worth::Status,
-                FromDevice::Pong
+                FromDevice::Ready
+                | FromDevice::Hello(_)
+                | FromDevice::Pong
                 | FromDevice::Ok
                 | FromDevice::Error(_)
                 | FromDevice::Firmware(_) => Worth::Answer,
                 FromDevice::Release(_) => Worth::Release,
                 FromDevice::Press(_) => Worth::Press,
-                FromDevice::Ready | FromDevice::Hello(_) => Worth::Greeting,
             },
             Self::Firmware => Worth::Answer,
             Self::V2(message) => match message {
@@ -85,7 +84,7 @@ impl Queue {
             .iter()
             .map(Out::worth)
             .min()
-            .unwrap_or(Worth::Greeting);
+            .unwrap_or(Worth::Press);
         if out.worth() < least {
             return out.worth() >= Worth::Release;
         }

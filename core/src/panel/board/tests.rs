@@ -159,6 +159,23 @@ fn g_tx_1_boot() {
 }
 
 #[test]
+fn a_press_during_the_start_comes_after_ready() {
+    let config = Config {
+        announce_after: Duration::from_millis(1600),
+        ..Bench::config(10)
+    };
+    let mut bench = Bench::with(config);
+    bench.wait(100);
+    bench.press(3);
+    assert_eq!((bench.told(), bench.lit()), (String::new(), std::vec![3]));
+    bench.wait(1600);
+    assert_eq!(
+        bench.told(),
+        "READY\nFW leitstand-panel v0.1.0\nPRESS 003\n"
+    );
+}
+
+#[test]
 fn g_tx_2_ping() {
     let mut bench = Bench::new(10);
     assert_eq!(bench.ask("PING\n"), "PONG\n");

@@ -163,8 +163,8 @@ impl HostLink {
             debug_assert!(written);
             self.put(line.as_bytes());
         }
-        if matches!(what, What::Led(_)) {
-            self.led_sent = Some(now);
+        if matches!(what, What::Led(LedCommand::Clear { .. })) {
+            self.clear_sent = Some(now);
         }
         let span = if what == What::Offer { OFFER } else { ANSWER };
         let full = self

@@ -304,6 +304,23 @@ fn p8_the_consequence_of_a_crossing_press_may_come_late() {
 }
 
 #[test]
+fn p8_an_unanswered_set_may_cross_too_and_an_answered_one_ends_it() {
+    let mut rig = Rig::online();
+    rig.answers = Answers::None;
+    rig.input(Input::Led(LedCommand::Set(id(5))));
+    rig.bytes(b"PRESS 007\n");
+    rig.input(Input::Led(LedCommand::Pressed(id(7))));
+    rig.bytes(b"OK\nOK\nPRESS 008\n");
+    rig.input(Input::Led(LedCommand::Pressed(id(8))));
+    rig.told(expect![[r#"
+        > LEDSET 005
+        press 7
+        > LEDSET 007
+        press 8
+    "#]]);
+}
+
+#[test]
 fn p8_an_unanswered_clear_counts_as_crossing() {
     let mut rig = Rig::online();
     rig.answers = Answers::None;
