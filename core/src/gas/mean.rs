@@ -112,16 +112,24 @@ impl<const N: usize> History<N> {
         }
     }
 
-    /// The average over the window at position `at` of `windows`, as of `now`, which must not be earlier than
-    /// the last sample and not beyond the running bucket of a history that is not idle.
+    /// The average over the window at position `at` of `windows`, as of `now`: not before the last sample, and
+    /// at most one bucket after the running one unless [idle](Self::is_idle).
     pub(super) fn average(&self, now: Instant, at: usize, windows: &Windows) -> Average {
         let window_ms = u64::from(windows[at]) * BUCKET_MS;
+        let mut covered_ms = u64::from(self.sums[at].covered_ms);
+        let mut weighted = self.sums[at].weighted;
+        if number::<N>(now) >= self.end && covered_ms > 0 {
+            // Since the last call the next bucket began, and the oldest left the window.
+            let oldest = slot::<N>(self.end - u64::from(windows[at]));
+            covered_ms -= u64::from(self.covered[oldest]);
+            weighted -= self.weighted[oldest];
+        }
         let ahead = now
             .as_millis()
             .min(self.sample.until)
             .saturating_sub(self.sample.from);
-        let covered_ms = u64::from(self.sums[at].covered_ms) + ahead;
-        let weighted = self.sums[at].weighted + self.sample.value * ahead as i64;
+        covered_ms += ahead;
+        weighted += self.sample.value * ahead as i64;
         let enough_ms = window_ms * 4 / 5;
         Average {
             mean: mean(weighted, covered_ms),
@@ -131,20 +139,25 @@ impl<const N: usize> History<N> {
         }
     }
 
-    /// Weighted sum and covered ms, as of `now`, of the bucket `age` buckets before the running one.
+    /// Weighted sum and covered ms, as of `now`, of the bucket `age` buckets before the one that runs at `now`.
     pub(super) fn bucket(&self, now: Instant, age: usize) -> (i64, u16) {
-        if age >= N {
+        let Some(number) = number::<N>(now).checked_sub(age as u64) else {
             return (0, 0);
-        }
-        let at = slot::<N>(self.end - 1 - age as u64);
-        let ahead = now
-            .as_millis()
-            .min(self.sample.until)
-            .saturating_sub(self.sample.from);
-        let ahead = if age == 0 { ahead.min(BUCKET_MS) } else { 0 };
+        };
+        let stored = number < self.end && number + N as u64 >= self.end;
+        let (weighted, covered) = if stored {
+            let at = slot::<N>(number);
+            (self.weighted[at], self.covered[at])
+        } else {
+            (0, 0)
+        };
+        let end = (number + 1).saturating_sub(N as u64) * BUCKET_MS;
+        let until = now.as_millis().min(self.sample.until).min(end);
+        let from = self.sample.from.max(end.saturating_sub(BUCKET_MS));
+        let ahead = until.saturating_sub(from);
         (
-            self.weighted[at] + self.sample.value * ahead as i64,
-            self.covered[at] + ahead as u16,
+            weighted + self.sample.value * ahead as i64,
+            covered + ahead as u16,
         )
     }
 
@@ -215,11 +228,17 @@ impl<const N: usize> History<N> {
     }
 }
 
+/// The number of the bucket that runs at `now`.
+const fn number<const N: usize>(now: Instant) -> u64 {
+    now.as_millis().div_ceil(BUCKET_MS) + N as u64 - 1
+}
+
 const fn slot<const N: usize>(number: u64) -> usize {
     (number % N as u64) as usize
 }
 
 /// Rounded half up. `None` without cover: an empty window has no mean.
+#[inline]
 fn mean(weighted: i64, covered_ms: u64) -> Option<Concentration> {
     let covered = i64::try_from(covered_ms)
         .ok()

@@ -101,10 +101,10 @@ impl Channel {
             .map_err(|_| FaultCode::CalibrationInvalid)
     }
 
-    /// Cell voltage in µV, for display only: `adc * 5 V / 1024`.
+    /// Cell voltage in µV, rounded down, for display only: `adc * 5 V / 1024`.
     #[must_use]
     pub const fn microvolts(&self) -> u32 {
-        self.adc as u32 * 5_000_000 / 1024
+        (self.adc as u64 * 5_000_000 / 1024) as u32
     }
 }
 
