@@ -77,6 +77,7 @@ impl AlarmState {
 
     /// Active or latched: the outputs are on.
     #[must_use]
+    #[inline]
     pub const fn is_on(self) -> bool {
         matches!(
             self,
@@ -86,6 +87,7 @@ impl AlarmState {
 
     /// Whether an operator still has to acknowledge.
     #[must_use]
+    #[inline]
     pub const fn is_unacknowledged(self) -> bool {
         matches!(
             self,
@@ -95,6 +97,7 @@ impl AlarmState {
 
     /// Whether the condition stands.
     #[must_use]
+    #[inline]
     pub const fn is_active(self) -> bool {
         matches!(self, Self::ActiveUnack | Self::ActiveAck)
     }
@@ -103,6 +106,7 @@ impl AlarmState {
 impl AlarmState {
     /// The condition is evaluated: stands (`on`) or not. Returns the state after it and what happened.
     #[must_use]
+    #[inline]
     pub const fn condition(self, on: bool, latching: bool) -> (Self, Option<AlarmChange>) {
         match (self, on) {
             (Self::ActiveUnack | Self::ActiveAck, true) => (self, None),
@@ -123,6 +127,7 @@ impl AlarmState {
     ///
     /// # Errors
     /// [`Refusal::NotRaised`] from `Normal`.
+    #[inline]
     pub const fn acknowledge(self) -> Result<(Self, Option<AlarmChange>), Refusal> {
         match self {
             Self::Normal => Err(Refusal::NotRaised),
@@ -137,6 +142,7 @@ impl AlarmState {
     ///
     /// # Errors
     /// From every state but `LatchedAck`, with what is in the way.
+    #[inline]
     pub const fn reset(self) -> Result<(Self, AlarmChange), Refusal> {
         match self {
             Self::LatchedAck => Ok((Self::Normal, AlarmChange::Cleared)),

@@ -11,6 +11,7 @@ macro_rules! index {
 
         impl $name {
             /// As an array index.
+            #[inline]
             #[must_use]
             pub const fn at(self) -> usize {
                 self.0 as usize
@@ -55,6 +56,7 @@ impl CellSet {
     pub const EMPTY: Self = Self(0);
 
     /// The set of the cells given.
+    #[inline]
     #[must_use]
     pub fn of(cells: impl IntoIterator<Item = CellIndex>) -> Self {
         let mut set = Self::EMPTY;
@@ -65,16 +67,19 @@ impl CellSet {
     }
 
     /// Adds `cell`. A position of 64 or more is ignored; [`Plan::check`](super::Plan::check) reports it.
+    #[inline]
     pub fn insert(&mut self, cell: CellIndex) {
         self.0 |= Self::bit(cell);
     }
 
     /// Takes `cell` out.
+    #[inline]
     pub fn remove(&mut self, cell: CellIndex) {
         self.0 &= !Self::bit(cell);
     }
 
     /// Adds or takes out.
+    #[inline]
     pub fn set(&mut self, cell: CellIndex, member: bool) {
         if member {
             self.insert(cell)
@@ -84,30 +89,35 @@ impl CellSet {
     }
 
     /// Whether `cell` is in it.
+    #[inline]
     #[must_use]
     pub const fn contains(self, cell: CellIndex) -> bool {
         self.0 & Self::bit(cell) != 0
     }
 
     /// How many cells.
+    #[inline]
     #[must_use]
     pub const fn len(self) -> u8 {
         self.0.count_ones() as u8
     }
 
     /// Whether there is none.
+    #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// In both.
+    #[inline]
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
     /// In this one and not in the other.
+    #[inline]
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -126,6 +136,7 @@ impl CellSet {
         })
     }
 
+    #[inline]
     const fn bit(cell: CellIndex) -> u64 {
         if cell.0 < 64 { 1 << cell.0 } else { 0 }
     }

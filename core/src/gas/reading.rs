@@ -179,6 +179,7 @@ pub struct Warnings(u8);
 impl Warnings {
     /// Whether `warning` stands.
     #[must_use]
+    #[inline]
     pub const fn has(self, warning: Warning) -> bool {
         self.0 & 1 << warning as u8 != 0
     }

@@ -91,10 +91,12 @@ impl<const C: usize> Votes<C> {
 }
 
 /// Votes needed: cells that cannot vote and did not stand are not waited for.
+#[inline]
 pub(super) fn votes_needed(vote_k: u8, over: CellSet, blind: CellSet) -> u8 {
     vote_k.saturating_sub(blind.without(over).len()).max(1)
 }
 
+#[inline]
 fn is_at_or_beyond(plan: &SetPointPlan, value: Concentration) -> bool {
     match plan.direction {
         Direction::Rising => value >= plan.on,
@@ -102,6 +104,7 @@ fn is_at_or_beyond(plan: &SetPointPlan, value: Concentration) -> bool {
     }
 }
 
+#[inline]
 fn is_clear(plan: &SetPointPlan, value: Concentration) -> bool {
     let (value, on) = (i64::from(value.as_milli()), i64::from(plan.on.as_milli()));
     let hysteresis = i64::from(plan.hysteresis.as_milli());

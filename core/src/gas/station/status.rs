@@ -1,7 +1,7 @@
 //! Getters: small copies of what stands after the last step.
 
 use super::{SetPointIndex, Station};
-use crate::gas::alarm::Alarm;
+use crate::gas::alarm::{Alarm, AlarmState};
 use crate::gas::command::AlarmKey;
 use crate::gas::index::{BoardIndex, BusIndex, CellIndex, CellSet, OutputIndex, ZoneIndex};
 use crate::gas::plan::{Direction, OutputKind};
@@ -60,6 +60,24 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
             frozen: CellSet::of(unknown),
             drives: self.drives(set_point),
         }
+    }
+
+    /// Whose contribution to a set point stands; cheaper than the whole [`set_point`](Self::set_point).
+    #[must_use]
+    pub fn contributions(&self, set_point: SetPointIndex) -> CellSet {
+        self.votes[set_point.at()].over
+    }
+
+    /// The state of an alarm; cheaper than the whole [`alarm`](Self::alarm).
+    #[must_use]
+    pub fn alarm_state(&self, key: AlarmKey) -> Option<AlarmState> {
+        self.alarm_of(key).map(|alarm| alarm.state)
+    }
+
+    /// Whether the healthy signal is on.
+    #[must_use]
+    pub const fn healthy_signal(&self) -> bool {
+        self.healthy
     }
 
     /// What a set point compares for one of its cells; `None` while it cannot be trusted.
