@@ -3,4 +3,5 @@
 
 mod cli;
 mod fuzz_corpus;
+mod gas_config;
 mod panel_wire;
