@@ -1,6 +1,7 @@
 //! The real binary, real sockets, real pseudo-terminals: one module an area.
 #![allow(clippy::unwrap_used)]
 
+mod bus;
 mod cli;
 mod fuzz_corpus;
 mod gas_config;

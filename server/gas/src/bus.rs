@@ -6,7 +6,7 @@
 //! opened again with growing pauses. What goes over the line and when is the master's business
 //! ([`leitstand_core::modbus::master`]), what a register means the [`decode`] module's.
 
-mod decode;
+pub(crate) mod decode;
 pub(crate) mod pump;
 
 use crate::seam::{BusLink, BusReport, BusSpec, DeviceState, OpenPort, Parity};

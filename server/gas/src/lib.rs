@@ -40,6 +40,7 @@ pub mod import;
 mod metrics;
 mod persist;
 pub mod replay;
+pub mod scan;
 pub mod seam;
 mod service;
 pub mod simulate;
