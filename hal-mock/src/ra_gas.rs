@@ -10,7 +10,12 @@ use leitstand_core::modbus::frame::{Answer, Frame, Request, Table, exception};
 pub const REGISTERS: usize = 30;
 /// First register of the NO2 channel, then of the CO channel.
 const BASES: [usize; 2] = [10, 20];
-/// Calibration of each channel: counts and ppm at zero gas, counts and ppm at span gas.
+/// Register that holds the slave address.
+const ADDRESS_REGISTER: u16 = 3;
+/// Coils that switch the NO2 and the CO channel on and off.
+const SWITCHES: [u16; 2] = [0, 16];
+/// How the cells answer to gas, whatever is written into the calibration registers: counts and ppm at zero
+/// gas, counts and ppm at span gas.
 const CALIBRATION: [[u16; 4]; 2] = [[920, 0, 564, 20], [112, 0, 760, 270]];
 /// Upper end of each range in ppm.
 const RANGE: [u16; 2] = [30, 300];
@@ -125,11 +130,33 @@ impl RaGas {
                 .write(self.address)
             }
             Request::WriteRegister { register, value } => {
-                let Some(place) = self.registers.get_mut(usize::from(register)) else {
+                let answer = Answer::WriteRegister { register, value }.write(self.address);
+                match register {
+                    // The answer still comes from the old address.
+                    ADDRESS_REGISTER => {
+                        let new = u8::try_from(value).ok().and_then(Address::new);
+                        let Some(new) = new else {
+                            return refuse(exception::ILLEGAL_VALUE);
+                        };
+                        self.address = new;
+                    }
+                    12..=17 | 22..=27 => {}
+                    _ => return refuse(exception::ILLEGAL_ADDRESS),
+                }
+                self.registers[usize::from(register)] = value;
+                answer
+            }
+            Request::WriteCoil { coil, on } => {
+                let Some(base) = SWITCHES.iter().position(|c| *c == coil).map(|n| BASES[n]) else {
                     return refuse(exception::ILLEGAL_ADDRESS);
                 };
-                *place = value;
-                Answer::WriteRegister { register, value }.write(self.address)
+                let config = &mut self.registers[base + 8];
+                *config = *config & !1 | u16::from(on);
+                Answer::WriteCoil { coil, on }.write(self.address)
+            }
+            // A restart loses nothing: all that can be written is kept in the device.
+            Request::Diagnostic { sub: 1, data } => {
+                Answer::Diagnostic { sub: 1, data }.write(self.address)
             }
             _ => refuse(exception::ILLEGAL_FUNCTION),
         }
@@ -166,6 +193,42 @@ mod tests {
             (word(&frame, 3), word(&frame, 10), word(&frame, 20)),
             (1, 1, 2)
         );
+    }
+
+    #[test]
+    fn what_may_be_written_is_written_and_nothing_else() {
+        let mut sensor = RaGas::new(Address::new(1).unwrap());
+        // Zero gas at 920 counts: bytes of the monitor specification, 10.
+        let bytes = [0x01, 0x06, 0x00, 0x0E, 0x03, 0x98, 0xE9, 0x53];
+        let (_, request) = Request::parse(&bytes).unwrap();
+        assert_eq!(sensor.answer(request).as_slice(), bytes);
+        assert_eq!(word(&read(&mut sensor), 14), 920);
+        let off = Request::WriteCoil {
+            coil: 16,
+            on: false,
+        };
+        sensor.answer(off);
+        let frame = read(&mut sensor);
+        assert_eq!((word(&frame, 18), word(&frame, 28)), (1, 0));
+        let refused = |sensor: &mut RaGas, register, value| {
+            sensor.answer(Request::WriteRegister { register, value })[2]
+        };
+        assert_eq!(refused(&mut sensor, 11, 500), exception::ILLEGAL_ADDRESS);
+        assert_eq!(refused(&mut sensor, 3, 248), exception::ILLEGAL_VALUE);
+        let restart = Request::Diagnostic { sub: 1, data: 0 };
+        assert_eq!(sensor.answer(restart)[1], 8);
+    }
+
+    #[test]
+    fn a_new_address_is_answered_from_the_old_one_and_holds_from_then_on() {
+        let mut sensor = RaGas::new(Address::MAX);
+        let answer = sensor.answer(Request::WriteRegister {
+            register: 3,
+            value: 5,
+        });
+        assert_eq!(answer[0], 247);
+        let frame = read(&mut sensor);
+        assert_eq!((frame[0], word(&frame, 3)), (5, 5));
     }
 
     #[test]
