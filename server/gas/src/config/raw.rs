@@ -80,9 +80,10 @@ pub struct BusConfig {
     /// Parity.
     #[serde(default)]
     pub parity: Parity,
-    /// Direction control of the transceiver.
+    /// Direction control of the transceiver. This version leaves RTS alone, as adapters that direct themselves need
+    /// it; another value warns.
     #[serde(default)]
-    pub rts: Rts,
+    pub rts: Option<Rts>,
     /// How long to wait for an answer, in milliseconds, 50 to 2000.
     #[serde(default = "d300")]
     #[schemars(range(min = 50, max = 2000))]
