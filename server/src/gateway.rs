@@ -18,7 +18,7 @@ use leitstand_kit::{
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_axum::router::OpenApiRouter;
@@ -26,6 +26,9 @@ use utoipa_axum::router::OpenApiRouter;
 /// Worker threads of the async runtime. Reasoning: requests and fan-out are short; gas runs on threads of its
 /// own; each further worker costs memory on a Pi.
 const WORKERS: usize = 2;
+
+/// A second signal within this time is the first one again.
+const IMPATIENT_AFTER: Duration = Duration::from_millis(500);
 
 /// All that differs between a real site and the demo.
 pub(crate) struct Plan {
@@ -90,6 +93,8 @@ struct Gateway {
     board: Box<dyn Board>,
     cx: Context,
     stop_services: CancellationToken,
+    /// Ends the HTTP server, and event streams with it.
+    stop_http: CancellationToken,
     supervisor: Supervisor,
     listener: TcpListener,
     app: Router,
@@ -140,12 +145,21 @@ impl Gateway {
         for service in services::plans(&config, &cx, &bootstrap, board.as_ref())? {
             routes = routes.merge(supervisor.add(service));
         }
-        let app = web::app(routes.merge(board.routes()), &cx, &auth, local_names_only);
+        // Event streams end with the HTTP server, before any service does.
+        let stop_http = CancellationToken::new();
+        let web_cx = cx.with_stop(stop_http.clone());
+        let app = web::app(
+            routes.merge(board.routes()),
+            &web_cx,
+            &auth,
+            local_names_only,
+        );
         Ok(Self {
             bootstrap,
             board,
             cx,
             stop_services,
+            stop_http,
             supervisor,
             listener,
             app,
@@ -172,8 +186,11 @@ impl Gateway {
         let signals = tokio::spawn(until_asked(asked.clone()));
         self.greet()?;
 
-        let stop_http = CancellationToken::new();
-        let http = tokio::spawn(serve::serve(self.listener, self.app, stop_http.clone()));
+        let http = tokio::spawn(serve::serve(
+            self.listener,
+            self.app,
+            self.stop_http.clone(),
+        ));
         let watchdog = tokio::spawn(systemd::watch(self.cx.clone()));
         let mut running = tokio::spawn(self.supervisor.run());
         let failed = tokio::select! {
@@ -183,7 +200,7 @@ impl Gateway {
         };
 
         systemd::stopping();
-        stop_http.cancel();
+        self.stop_http.cancel();
         let _ = http.await;
         let result = match failed {
             Some(result) => result,
@@ -287,8 +304,15 @@ async fn until_asked(stop: CancellationToken) {
     };
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
     stop.cancel();
-    // Somebody is impatient: everything durable is already on disk.
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    // Some senders signal a process and its group, so the same wish may come twice at once. After a moment a
+    // second signal means that somebody is impatient; everything durable is already on disk.
+    let first = Instant::now();
+    loop {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        if first.elapsed() >= IMPATIENT_AFTER {
+            break;
+        }
+    }
     std::process::exit(Exit::Internal as i32);
 }
 

@@ -4,8 +4,8 @@ use crate::board::{self, Board};
 use crate::bootstrap::Bootstrap;
 use crate::config::Checked;
 use crate::exit::Failure;
-use leitstand_kit::Context;
 use leitstand_kit::supervisor::Plan;
+use leitstand_kit::{Context, Exit};
 
 /// Builds every configured service, in start order: what people's safety hangs on comes first.
 ///
@@ -20,7 +20,24 @@ pub(crate) fn plans(
     let mut plans = Vec::new();
     #[cfg(feature = "gas")]
     if let Some(site) = &config.gas {
-        let _ = (site, bootstrap, board, board::bus_port);
+        let ports = site
+            .buses
+            .iter()
+            .map(|bus| (bus.id.clone(), board::bus_port(bus)))
+            .collect();
+        let wired = site.power;
+        let setup = leitstand_gas::Setup {
+            site: std::sync::Arc::clone(site),
+            ports,
+            mains: board.mains().filter(|_| wired),
+            battery: board.battery().filter(|_| wired),
+            config_text: bootstrap.text().to_owned(),
+            config_drift: bootstrap.drift,
+        };
+        let gas = leitstand_gas::build(setup, cx).map_err(|e| {
+            Failure::because(Exit::RuntimeInformation, "starting the gas service", &e)
+        })?;
+        plans.push(gas.into_plan());
     }
     #[cfg(feature = "panel")]
     if let Some(settings) = &config.panel {
