@@ -4,5 +4,7 @@
 mod bus;
 mod cli;
 mod fuzz_corpus;
+mod garage;
+mod gas;
 mod gas_config;
 mod panel_wire;

@@ -137,9 +137,15 @@ async fn run(hub: Arc<Hub>, cx: Context) -> Result<(), ServiceError> {
     let heartbeat = cx.health.watch(SERVICE, "persist", PERSIST_DEADLINE);
     let writer = Writer::start(cx.paths.state.join(FILE), hub.written.clone(), heartbeat)
         .map_err(no_thread)?;
-    let (mut ended, evaluation) = spawn_evaluation(&hub, &cx, &writer, &stop)?;
+    let (ready, is_ready) = oneshot::channel();
+    let (mut ended, evaluation) = spawn_evaluation(&hub, &cx, &writer, &stop, ready)?;
     let mut threads = Vec::new();
-    let mut result = spawn_others(&hub, &cx, &stop, &mut threads);
+    // Relays are written from the restored state on: a latched one must not drop for a moment at a restart. An
+    // evaluation that ends before it is ready is reported by `look_after`.
+    let mut result = match is_ready.await {
+        Ok(()) => spawn_others(&hub, &cx, &stop, &mut threads),
+        Err(_) => Ok(()),
+    };
     if result.is_ok() {
         result = look_after(&hub, &cx, &mut ended, &threads).await;
     }
@@ -214,6 +220,7 @@ fn spawn_evaluation(
     cx: &Context,
     writer: &Writer,
     stop: &Arc<AtomicBool>,
+    ready: oneshot::Sender<()>,
 ) -> Result<(oneshot::Receiver<Ended>, JoinHandle<()>), ServiceError> {
     let (sender, ended) = oneshot::channel();
     let desk = writer.desk();
@@ -243,7 +250,7 @@ fn spawn_evaluation(
                         ServiceError::retry("restoring alarms").because(error)
                     }
                 })?;
-                evaluation.run(&wakes, &stop);
+                evaluation.run(&wakes, &stop, ready);
                 evaluation.finish();
                 Ok(())
             });

@@ -192,10 +192,17 @@ impl Evaluation {
         }
     }
 
-    /// Runs until `stop`. Before it returns, the healthy signal is dropped and the state is on its way to the
+    /// Runs until `stop`, and says when it is `ready`. Before it returns, the healthy signal is dropped and the state is on its way to the
     /// disk.
-    pub(crate) fn run(&mut self, wakes: &Receiver<Wake>, stop: &AtomicBool) {
+    pub(crate) fn run(
+        &mut self,
+        wakes: &Receiver<Wake>,
+        stop: &AtomicBool,
+        ready: oneshot::Sender<()>,
+    ) {
         self.after_inputs();
+        // From here on the images are what was restored; nobody may be left to hear it.
+        let _ = ready.send(());
         while !stop.load(Ordering::Acquire) {
             let wait = self.cx.clock.real_wait(self.next_deadline(), NAP);
             match wakes.recv_timeout(wait) {

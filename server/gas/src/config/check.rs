@@ -25,6 +25,7 @@ pub fn check(
     check.boards();
     check.sensors();
     check.cells();
+    check.lines();
     check.outputs();
     check.zones();
     check.healthy_signal();

@@ -3,6 +3,7 @@
 use super::actions::resolve;
 use super::check::{Checker, small};
 use super::raw::{BoardKindConfig, FormatConfig, SensorConfig, SensorKind};
+use crate::bus::{self, SpecError};
 use crate::seam::{AnalogProfile, BusSpec, DeviceKind, DeviceSpec, Rts};
 use crate::simulate;
 use crate::site::{BoardInfo, SensorInfo};
@@ -327,6 +328,48 @@ impl Checker<'_> {
                     .error(&path.key("high"), "bad_range", "`high` lies below `low`")
                     .allowed("at least `low`");
             }
+        }
+    }
+
+    /// What the bus master has to say about a line with all its devices.
+    pub(super) fn lines(&mut self) {
+        for i in 0..self.parts.buses.len() {
+            let spec = &self.parts.buses[i];
+            let path = self.at("buses", i);
+            let id = &spec.id;
+            if spec.devices.is_empty() {
+                let message = format!("nothing is on bus `{id}`");
+                self.diags.warning(&path, "unused_bus", message);
+                continue;
+            }
+            let device = |at: usize| {
+                spec.devices
+                    .get(at)
+                    .map_or("?", |d| d.id.as_str())
+                    .to_owned()
+            };
+            let (code, message, allowed) = match bus::plan(spec) {
+                Ok(_) => continue,
+                // Reported with their own keys.
+                Err(SpecError::Address(_)) => continue,
+                Err(SpecError::Settings(_)) if self.diags.has_errors() => continue,
+                Err(SpecError::TooManyDevices) => (
+                    "too_many",
+                    format!("{} devices are on bus `{id}`", spec.devices.len()),
+                    "fewer devices, or a second bus",
+                ),
+                Err(SpecError::Registers(at)) => (
+                    "bad_layout",
+                    format!("the registers of `{}` cannot be read", device(at)),
+                    "channels and a register layout below register 65536",
+                ),
+                Err(error @ SpecError::Settings(_)) => (
+                    "bad_bus",
+                    format!("bus `{id}` cannot work: {error}"),
+                    "usual rates and times",
+                ),
+            };
+            self.diags.error(&path, code, message).allowed(allowed);
         }
     }
 }
