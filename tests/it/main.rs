@@ -7,4 +7,5 @@ mod fuzz_corpus;
 mod garage;
 mod gas;
 mod gas_config;
+mod panel;
 mod panel_wire;
