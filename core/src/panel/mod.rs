@@ -31,4 +31,6 @@ pub mod playback;
 pub use button::{ButtonId, ButtonSet, Ids, PanelSize};
 
 #[cfg(test)]
+mod protocol;
+#[cfg(test)]
 mod tests;

@@ -4,7 +4,14 @@
 //! `corpus/`.
 #![allow(dead_code)] // each fuzz binary uses one target, `tests/it` all of them
 
+pub(crate) mod panel;
+pub(crate) mod panel_frames;
+pub(crate) mod panel_text;
 pub(crate) mod rtu;
 
 /// Name, which is the folder in `corpus/`, and function of every target.
-pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[("rtu", rtu::run)];
+pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
+    ("panel_frames", panel_frames::run),
+    ("panel_text", panel_text::run),
+    ("rtu", rtu::run),
+];
