@@ -138,7 +138,7 @@ struct SiteView {
     language: String,
     /// True when sensors and buttons are simulated.
     simulated: bool,
-    /// What this program is not.
+    /// What this program is not: `Not a type-approved gas-warning controller.`
     notice: &'static str,
     /// In start order.
     services: Vec<ServiceView>,

@@ -1,11 +1,14 @@
 //! The real binary, real sockets, real pseudo-terminals: one module an area.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod bus;
 mod cli;
+mod demo;
 mod fuzz_corpus;
 mod garage;
 mod gas;
 mod gas_config;
+mod hostile;
 mod panel;
 mod panel_wire;

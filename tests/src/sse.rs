@@ -77,7 +77,10 @@ impl Stream {
         let start = std::time::Instant::now();
         loop {
             // Comments keep a connection alive and are no events.
-            assert!(start.elapsed() < crate::wait::PATIENCE, "event stream sends only comments");
+            assert!(
+                start.elapsed() < crate::wait::PATIENCE,
+                "event stream sends only comments"
+            );
             if let Some(end) = self.pending.windows(2).position(|w| w == b"\n\n") {
                 let block: Vec<u8> = self.pending.drain(..end + 2).collect();
                 if let Some(event) = parse(&String::from_utf8_lossy(&block)) {

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod files;
+mod sentences;
 
 use std::path::{Path, PathBuf};
 
