@@ -349,6 +349,25 @@ fn what_no_browser_sends_harms_nobody() {
             Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionReset, "{e}"),
         }
     }
+    // A page of somebody else's in the visitor's browser.
+    let foreign = [
+        ("Origin", "http://evil.example"),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    assert_eq!(
+        site.server
+            .request("GET", "/ws", &foreign, None)
+            .problem(403),
+        "foreign_origin"
+    );
+    let reply = site
+        .server
+        .request("POST", "/api/play/1", &foreign[..1], None);
+    assert_eq!(reply.problem(403), "foreign_origin");
+
     for text in ["[]", "x", r#"{"type":"ended","id":true}"#, r#"{"type":1}"#] {
         screen.0.send(Message::text(text)).unwrap();
     }

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     fs,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -195,7 +196,8 @@ impl Runner {
 
     /// Opens the port and serves it until it is gone.
     fn connect(&self, link: &mut HostLink) -> End {
-        let lock = match self.compat_lock.then(compat_lock).transpose() {
+        let lock = self.compat_lock.then(|| lock_file(Path::new(COMPAT_LOCK)));
+        let lock = match lock.transpose() {
             Ok(lock) => lock,
             Err(why) => return End::Unusable(why),
         };
@@ -367,14 +369,54 @@ impl Runner {
 }
 
 /// The lock that upstream takes with `flock -n`; held until the file is dropped.
-fn compat_lock() -> Result<fs::File, &'static str> {
+fn lock_file(path: &Path) -> Result<fs::File, &'static str> {
     let file = fs::OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(COMPAT_LOCK)
+        .open(path)
         .map_err(|_| "the lock file /var/lock/esp32-serial.lock cannot be opened")?;
     file.try_lock()
         .map_err(|_| "another program holds /var/lock/esp32-serial.lock")?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use leitstand_core::panel::ButtonId;
+
+    #[test]
+    fn one_program_at_a_time_holds_the_original_servers_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("esp32-serial.lock");
+        let held = lock_file(&path).unwrap();
+        assert!(lock_file(&path).is_err());
+        drop(held);
+        assert!(lock_file(&path).is_ok());
+        assert!(lock_file(&dir.path().join("no/such/folder")).is_err());
+    }
+
+    #[test]
+    fn a_thread_that_hangs_still_gets_the_newest_led_and_every_setting() {
+        let open: OpenPort = Box::new(|| Err(PortError::NotFound));
+        let cable = Cable::new("wall".into(), "x".into(), link::Config::default(), open);
+        let button = |n| ButtonId::new(n).unwrap();
+        cable.tell(link::Input::Brightness(7));
+        for n in 0..200 {
+            cable.tell(link::Input::Led(LedCommand::Pressed(button(n % 10 + 1))));
+        }
+        cable.tell(link::Input::Led(LedCommand::Pressed(button(9))));
+        let mut told = Vec::new();
+        while let Some(input) = cable.next_told() {
+            told.push(input);
+        }
+        assert!(told.len() <= MAILBOX_MAX);
+        assert!(matches!(told.first(), Some(link::Input::Brightness(7))));
+        let last = told.last().unwrap();
+        assert!(
+            matches!(last, link::Input::Led(LedCommand::Set(id) | LedCommand::Pressed(id)) if id.get() == 9)
+        );
+    }
 }

@@ -67,7 +67,7 @@ fn tell(text: &mut String, at: f64, output: &Output) {
                 line(format!("{}> {frame}", id.0));
             }
         }
-        Output::Led(_, command) => line(format!("led {command:?}")),
+        Output::Led(board, command) => line(format!("led {} {command:?}", board.0)),
         Output::Brightness(percent) => line(format!("brightness {percent}")),
         Output::Record(event) => line(format!("journal {} {}", event.kind, event.text)),
         Output::Started(seq, ms) => line(format!("started #{seq} after {ms} ms")),
@@ -127,9 +127,9 @@ fn g_ws_1_and_2_a_press_reaches_everybody_and_the_first_end_counts() {
         0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
         0 2> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
         1 all> {"type":"stop"} {"type":"play","id":3,"seq":1,"panel":"wall","volume":100,"position_ms":0}
-        1 led Pressed(ButtonId(3))
+        1 led 0 Pressed(ButtonId(3))
         5 journal PlaybackEnded Button 3 played to its end
-        5 led Clear { only_if: Some(ButtonId(3)) }
+        5 led 0 Clear { only_if: Some(ButtonId(3)) }
     "#]].assert_eq(&text);
     assert!(room.snapshot().playing.is_none());
     assert_eq!(room.snapshot().ignored.stale, 1);
@@ -141,12 +141,12 @@ fn g_ws_5_a_late_joiner_gets_hello_and_the_running_play() {
         vec![(0.0, press(6)), (4.0, join(1)), (5.0, Input::Stop)],
         expect![[r#"
             0 all> {"type":"stop"} {"type":"play","id":6,"seq":1,"panel":"wall","volume":100,"position_ms":0}
-            0 led Pressed(ButtonId(6))
+            0 led 0 Pressed(ButtonId(6))
             4 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":{"id":6,"seq":1,"position_ms":4000},"media_rev":"","num_media":10,"volume":100}
             4 1> {"type":"play","id":6,"seq":1,"panel":"wall","volume":100,"position_ms":4000}
             5 all> {"type":"stop"}
             5 journal PlaybackEnded Button 6 was stopped
-            5 led Clear { only_if: None }
+            5 led 0 Clear { only_if: None }
         "#]],
     );
 }
@@ -165,9 +165,9 @@ fn g_ws_6_nobody_listens() {
         expect![[r#"
             0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
             1 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","volume":100,"position_ms":0}
-            1 led Pressed(ButtonId(2))
+            1 led 0 Pressed(ButtonId(2))
             11 journal PlaybackEnded Button 2 had no screen with sound
-            11 led Clear { only_if: Some(ButtonId(2)) }
+            11 led 0 Clear { only_if: Some(ButtonId(2)) }
         "#]],
     );
 }
@@ -186,9 +186,9 @@ fn g_ws_7_an_error_counts_after_two_seconds() {
         expect![[r#"
             0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
             1 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","volume":100,"position_ms":0}
-            1 led Pressed(ButtonId(2))
+            1 led 0 Pressed(ButtonId(2))
             3.2 journal PlaybackEnded Button 2 could not be played
-            3.2 led Clear { only_if: Some(ButtonId(2)) }
+            3.2 led 0 Clear { only_if: Some(ButtonId(2)) }
         "#]],
     );
 }
@@ -206,14 +206,14 @@ fn g_rx_10_three_presses_in_one_read() {
         expect![[r#"
             0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
             1 all> {"type":"stop"} {"type":"play","id":1,"seq":1,"panel":"wall","volume":100,"position_ms":0}
-            1 led Pressed(ButtonId(1))
+            1 led 0 Pressed(ButtonId(1))
             1 all> {"type":"stop"} {"type":"play","id":2,"seq":2,"panel":"wall","volume":100,"position_ms":0}
             1 journal PlaybackEnded Button 1 made way for another
-            1 led Pressed(ButtonId(2))
+            1 led 0 Pressed(ButtonId(2))
             1 all> {"type":"stop"} {"type":"play","id":3,"seq":3,"panel":"wall","volume":100,"position_ms":0}
-            1 led Pressed(ButtonId(3))
+            1 led 0 Pressed(ButtonId(3))
             2 all> {"type":"stop"}
-            2 led Clear { only_if: None }
+            2 led 0 Clear { only_if: None }
         "#]],
     );
 }
@@ -315,10 +315,10 @@ fn volume_of_the_site_and_of_the_button_multiply() {
         2 all> {"type":"volume","value":100}
         2 all> {"type":"volume","value":60}
         3 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","image":"/media/002.svg?v=IMAGE","audio":"/media/002.wav?v=AUDIO","title":"Two","caption":"Words","language":"en","volume":30,"duration_ms":1020,"position_ms":0}
-        3 led Pressed(ButtonId(2))
+        3 led 0 Pressed(ButtonId(2))
         3.5 all> {"type":"stop"}
         3.5 journal PlaybackEnded Button 2 was stopped
-        3.5 led Clear { only_if: None }
+        3.5 led 0 Clear { only_if: None }
     "#]].assert_eq(&text);
 }
 
@@ -354,9 +354,9 @@ fn a_browser_tells_the_length_that_the_headers_do_not() {
         expect![[r#"
             0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
             1 all> {"type":"stop"} {"type":"play","id":4,"seq":1,"panel":"wall","volume":100,"position_ms":0}
-            1 led Pressed(ButtonId(4))
+            1 led 0 Pressed(ButtonId(4))
             9 journal PlaybackEnded Button 4 never reported its end
-            9 led Clear { only_if: Some(ButtonId(4)) }
+            9 led 0 Clear { only_if: Some(ButtonId(4)) }
         "#]],
     );
 }
@@ -397,10 +397,10 @@ fn only_the_primary_screen_ends_and_hello_may_come_twice() {
         .collect();
     expect![[r#"
         1 all> {"type":"stop"} {"type":"play","id":3,"seq":1,"panel":"wall","volume":100,"position_ms":0}
-        1 led Pressed(ButtonId(3))
+        1 led 0 Pressed(ButtonId(3))
         1.05 started #1 after 41 ms
         3 journal PlaybackEnded Button 3 played to its end
-        3 led Clear { only_if: Some(ButtonId(3)) }"#]].assert_eq(&tail.join("\n"));
+        3 led 0 Clear { only_if: Some(ButtonId(3)) }"#]].assert_eq(&tail.join("\n"));
     let screens = room.snapshot().screens.clone();
     assert!(screens[0].ready && !screens[0].locked && screens[0].preloaded == (10, 10));
 }
@@ -427,4 +427,42 @@ fn changed_media_are_announced_and_leave_the_running_play_alone() {
         2 all> {"type":"media_changed","id":2,"rev":"REV"}
         2 journal MediaChanged The content of 1 of 3 buttons changed; media: 2 of 3 complete; 002.mp3 is missing"#]].assert_eq(&text.join("\n").replace(&rev, "REV"));
     assert!(room.snapshot().playing.is_some());
+}
+
+#[test]
+fn two_boards_share_the_numbers_by_their_offsets() {
+    let desk =
+        "[[panel.boards]]\nname = 'desk'\nport = '/dev/ttyACM1'\nid_offset = 10\nbuttons = 4\n";
+    let settings = settings(desk);
+    // The helper adds "wall" behind it, with the numbers 1 to 10.
+    let names: Vec<_> = settings.boards.iter().map(|b| b.name.as_str()).collect();
+    assert_eq!(names, ["desk", "wall"]);
+    let Input::Board(_, press_3) = press(3) else {
+        panic!("no press");
+    };
+    let (text, _) = run(
+        &settings,
+        vec![
+            (0.0, Input::Board(BoardIndex(0), press_3)),
+            (1.0, Input::Play(14)),
+            (2.0, Input::Board(BoardIndex(1), press_3)),
+            (3.0, Input::Play(15)),
+            (4.0, Input::Stop),
+        ],
+        3600.0,
+    );
+    expect![[r#"
+        0 all> {"type":"stop"} {"type":"play","id":13,"seq":1,"panel":"desk","volume":100,"position_ms":0}
+        0 led 0 Pressed(ButtonId(3))
+        1 all> {"type":"stop"} {"type":"play","id":14,"seq":2,"panel":"desk","volume":100,"position_ms":0}
+        1 journal PlaybackEnded Button 13 made way for another
+        1 led 0 Set(ButtonId(4))
+        2 all> {"type":"stop"} {"type":"play","id":3,"seq":3,"panel":"wall","volume":100,"position_ms":0}
+        2 led 0 Clear { only_if: Some(ButtonId(4)) }
+        2 led 1 Pressed(ButtonId(3))
+        4 all> {"type":"stop"}
+        4 journal PlaybackEnded Button 3 was stopped
+        4 led 0 Clear { only_if: None }
+        4 led 1 Clear { only_if: None }
+    "#]].assert_eq(&text);
 }

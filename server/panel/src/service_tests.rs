@@ -750,6 +750,7 @@ async fn bodies_of_every_kind_get_a_clear_answer() {
             .0,
         200
     );
+    house.board.wait_line("BRIGHT 080").await;
     for (body, expected) in [
         (r#"{"value":101}"#, 422),
         (r#"{"value":-1}"#, 422),
