@@ -10,7 +10,7 @@
 //!
 //! From the contact to the picture:
 //! [`chain`] (shift registers to bits) → [`debounce`] (bits to events) → [`board`] (the device application)
-//! → [`message`] lines or [`frame`]s on the wire, cut by [`line`] → [`link`] (the host's end of the cable)
+//! → [`message`] lines or [`mod@frame`]s on the wire, cut by [`mod@line`] → [`link`] (the host's end of the cable)
 //! → [`playback`] (what plays, and who may end it) → back to [`link`] as an LED command.
 //!
 //! The wire formats are tabulated in `PROTOCOL.md` beside this file.
