@@ -63,11 +63,15 @@ function frame(main) {
   const footer = h("footer", null, notice, version);
   document.body.prepend(h("a", { class: "skip button", href: "#main" }, t("nav.skip")), ribbon, top, banner);
   document.body.append(footer);
-  drawer(main);
+  let played = false;
 
   function update() {
     const { site: about, gas, link: state } = store;
     show(ribbon, about?.simulated || gas?.simulated);
+    if (about?.simulated && !played) {
+      played = true;
+      drawer();
+    }
     say(site, about?.site ?? "Leitstand");
     const names = about?.services?.map((service) => service.name);
     for (const node of links) show(node, !node.page.service || !names || names.includes(node.page.service));

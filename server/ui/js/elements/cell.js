@@ -73,25 +73,33 @@ export function makeCell(first) {
     if (broken || silent) past.replaceChildren(...(last ? [`${t("cell.last")} `, h("s", { class: "old" }, `${number(cell.last_value, places)} ${unit(cell.unit)}`), `, ${shownAge}`] : [t("cell.never")]));
     else age.replaceChildren(stale ? h("strong", null, shownAge) : shownAge);
     spark.draw(store.traces.of(cell.id), directLimits(cell, gas), cell);
-    follow(means, cell.averages, (mean) => mean.window_s, (mean) => h("span", { title: t("cell.mean", { window: windowOf(mean.window_s) }) }, `Ø ${windowOf(mean.window_s)} `, h("b"), h("span", { class: "faint" })), (item, mean) => {
+    follow(means, telling(cell, gas), (mean) => mean.window_s, (mean) => h("span", { title: t("cell.mean", { window: windowOf(mean.window_s) }) }, `Ø ${windowOf(mean.window_s)} `, h("b"), h("span", { class: "faint" })), (item, mean) => {
       const known = mean.value !== null;
       say(item.children[0], known ? number(mean.value, places) : t("cell.unknown"));
       say(item.lastChild, known && mean.partial ? ` ${t("cell.partial", { span: windowOf(mean.covered_s < 120 ? mean.covered_s : Math.floor(mean.covered_s / 60) * 60) })}` : "");
     });
-    if (node.lastElementChild.open) details(facts, cell);
+    if (node.lastElementChild.open) details(facts, cell, places);
     for (const button of actions.children) button.refresh(!stale);
     show(actions.children[2], cell.overlay || cell.inhibited);
   };
   return node;
 }
 
-function details(facts, cell) {
+/** The averages that decide something; all of them are in the details. */
+function telling(cell, gas) {
+  const windows = new Set(gas.set_points.filter((point) => point.quantity === "average" && point.inputs.some((input) => input.cell === cell.id)).map((point) => point.window_s));
+  const found = cell.averages.filter((mean) => windows.has(mean.window_s));
+  return found.length > 0 ? found : cell.averages.slice(0, 1);
+}
+
+function details(facts, cell, places) {
   const rows = [
     [t("cell.sensor"), `${cell.sensor} / ${cell.channel}`],
     [t("cell.gas"), formula(cell.gas)],
     [t("cell.range"), `${plain(cell.range_lo)} – ${plain(cell.range_hi)} ${unit(cell.unit)}`],
     [t("cell.raw"), plain(cell.raw)],
     [t("cell.zones"), cell.zones.join(", ")],
+    ...cell.averages.map((mean) => [`Ø ${windowOf(mean.window_s)}`, mean.value === null ? t("cell.unknown") : `${number(mean.value, places)} ${unit(cell.unit)}`]),
     ...(cell.overlay ? [[t("cell.overlay"), overlayText(cell.overlay)]] : []),
     ...(cell.simulated ? [[t("cell.simulated"), t("yes")]] : []),
   ];

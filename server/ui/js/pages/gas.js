@@ -43,7 +43,7 @@ function draw() {
   say(reason, now.reason);
   const { status } = gas;
   follow(marks, [
-    ...(status.horn.on ? [["ap3", t("horn.on"), "horn"]] : status.horn.silenced ? [["note", t("horn.silenced"), "silent"]] : []),
+    ...(status.horn.on ? [["loud", t("horn.on"), "horn"]] : status.horn.silenced ? [["note", t("horn.silenced"), "silent"]] : []),
     ...(status.unacknowledged > 0 ? [["stage", t("gas.unacknowledged", { n: status.unacknowledged }), "note"]] : []),
     ...(status.resettable > 0 ? [["stage", t("gas.resettable", { n: status.resettable }), "note"]] : []),
     [status.healthy_signal ? "none" : "fault", t(status.healthy_signal ? "gas.healthy_on" : "gas.healthy_off"), status.healthy_signal ? "good" : "fault"],

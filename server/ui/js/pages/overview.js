@@ -22,7 +22,7 @@ const hero = h("section", { class: "hero", "aria-label": t("overview.state") }, 
 
 const silence = act(t("gas.silence"), { glyph: "silent", kind: "", run: () => post("/api/v1/gas/horn/silence"), done: t("gas.silenced") });
 const ackAll = act(t("gas.ack_all"), { glyph: "good", kind: "primary", run: () => post("/api/v1/gas/alarms/ack-all"), done: t("gas.acked") });
-const horn = badge("ap3", t("horn.on"), "horn");
+const horn = badge("loud", t("horn.on"), "horn");
 const list = document.createElement("ls-alarms");
 const note = roleNote("operator");
 const more = h("a", { href: "/gas" });

@@ -109,7 +109,10 @@ player.addEventListener("failed", ({ detail }) => {
   stage.fault(t("panel.failed"));
   debug.log("media error", detail);
 });
-setInterval(() => stage.progress(player), 250);
+setInterval(() => {
+  player.tick();
+  stage.progress(player);
+}, 250);
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey && event.key.toLowerCase() === "d") {

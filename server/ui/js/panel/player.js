@@ -3,6 +3,8 @@
 
 /** A pause longer than this counts as the end. Reasoning: nobody comes back after a minute, and the button must live. */
 const PAUSE_MAX_MS = 60000;
+/** A screen that counts along is given this much, so that it does not go dark before the others fall silent. */
+const END_GRACE_MS = 500;
 /** Late joiners closer than this are not moved: the jump would be heard more than the difference. */
 const DRIFT_MS = 1000;
 
@@ -61,17 +63,16 @@ export class Player extends EventTarget {
       source.buffer = context.createBuffer(1, 1, 22050);
       source.connect(context.destination);
       source.start();
-      const playing = this.#frame;
-      if (!playing) {
-        this.audio.src = "/ui/sound/silence.wav";
-        await this.audio.play();
-      } else await this.audio.play().catch((error) => { if (error.name === "NotAllowedError") throw error; });
-      this.locked = false;
       context.close();
-      if (playing) this.#begin(this.position);
-    } catch {
-      this.locked = true;
+      if (!this.#frame) this.audio.src = "/ui/sound/silence.wav";
+      this.audio.muted = false;
+      await this.audio.play();
+      this.locked = false;
+    } catch (error) {
+      // A play that arrived meanwhile took the element over (AbortError): that is no refusal.
+      this.locked = error.name === "NotAllowedError";
     }
+    if (!this.locked && this.#frame && !this.#frame.sounding) this.#begin(this.position);
     this.#tell();
     return !this.locked;
   }
@@ -115,6 +116,8 @@ export class Player extends EventTarget {
 
   stop() {
     clearTimeout(this.#pauseTimer);
+    // Idle already: do not cut off the clip that asks for permission to sound.
+    if (!this.#frame) return;
     this.#frame = null;
     for (const element of [this.audio, this.video]) {
       element.pause();
@@ -134,7 +137,9 @@ export class Player extends EventTarget {
     if (frame.paused) {
       this.element.pause();
       this.#pauseTimer = setTimeout(() => {
-        if (this.#frame === frame && frame.paused) this.#send({ type: "ended" });
+        if (this.#frame !== frame || !frame.paused) return;
+        this.#send({ type: "ended" });
+        this.stop();
       }, PAUSE_MAX_MS);
     } else {
       clearTimeout(this.#pauseTimer);
@@ -165,8 +170,16 @@ export class Player extends EventTarget {
   }
 
   #ended(element) {
-    if (!this.#mine(element) || this.locked || this.silent) return;
-    this.#send({ type: "ended" });
+    if (!this.#mine(element)) return;
+    if (!this.locked && !this.silent) this.#send({ type: "ended" });
+    // The server does not say `stop` to an end that it was told of.
+    this.stop();
+  }
+
+  /** To be called a few times a second: a screen without sound has only the clock to know the end by. */
+  tick() {
+    const frame = this.#frame;
+    if (frame && !frame.sounding && (this.locked || this.silent) && this.duration !== null && this.position > this.duration + END_GRACE_MS) this.stop();
   }
 
   #failed(element, reason) {
