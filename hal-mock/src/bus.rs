@@ -76,7 +76,6 @@ pub struct Handle(Arc<Shared>);
 
 impl Handle {
     /// The line with its devices. Held only for a moment: the line stands still meanwhile.
-    #[must_use]
     pub fn line(&self) -> MutexGuard<'_, Rs485> {
         self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -189,17 +189,15 @@ impl Scenario {
             + if fans.low || fans.high { FAN_LOW } else { 0.0 }
             + if fans.high { FAN_HIGH } else { 0.0 };
         let queue = self.round.traffic(self.t) * PEAK_PPM_PER_S;
-        for level in 0..LEVELS {
+        for ((co, wander), share) in self.co.iter_mut().zip(&mut self.noise).zip(SHARE) {
             // A lone car passing by keeps the quiet hours from being a flat line.
             let lone = if self.rng.chance(0.02 * dt) {
                 self.rng.between(0.5, 2.5)
             } else {
                 0.0
             };
-            let co = &mut self.co[level];
-            *co += (queue * SHARE[level] - exchange * *co) * dt + lone;
+            *co += (queue * share - exchange * *co) * dt + lone;
             *co = co.max(0.4);
-            let wander = &mut self.noise[level];
             *wander += (self.rng.between(-1.0, 1.0) - *wander * 0.5) * dt;
         }
         let flow = if self.mains_ok() { 0.004 } else { -0.006 };

@@ -83,6 +83,10 @@ pub(crate) fn panel_port(rule: &str) -> OpenPort {
     })
 }
 
-fn open(device: &Path, line: Line) -> Result<Box<dyn SerialPort>, PortError> {
+/// Opens a serial line once.
+///
+/// # Errors
+/// See [`PortError`].
+pub(crate) fn open(device: &Path, line: Line) -> Result<Box<dyn SerialPort>, PortError> {
     Ok(Box::new(Port::open(device, line)?))
 }

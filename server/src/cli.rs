@@ -163,17 +163,17 @@ pub(crate) struct Scan {
     /// Serial device
     #[arg(value_name = "DEVICE")]
     pub(crate) device: PathBuf,
-    /// Rates to try, in this order
-    #[arg(long, value_name = "BAUD,...", value_delimiter = ',', default_values_t = [9600, 19200])]
+    /// Rates to try, in this order; without it the usual ones with their parities
+    #[arg(long, value_name = "BAUD,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(300..=1_000_000))]
     pub(crate) baud: Vec<u32>,
-    /// Parity of the line
-    #[arg(long, value_enum, default_value_t = ParityArg::None)]
+    /// Parity of the line, for the rates given with --baud
+    #[arg(long, value_enum, default_value_t = ParityArg::None, requires = "baud")]
     pub(crate) parity: ParityArg,
     /// Addresses to try
     #[arg(long, value_name = "A-B,...", default_value = "1-247", value_parser = addresses)]
     pub(crate) addresses: Addresses,
-    /// How long to wait for an answer, in milliseconds (20 to 2000)
-    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(20..=2000))]
+    /// How long to wait for an answer, in milliseconds (50 to 2000)
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(50..=2000))]
     pub(crate) timeout: u64,
     /// Prints one JSON object a device
     #[arg(long)]

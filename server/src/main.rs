@@ -16,6 +16,8 @@ mod gateway;
 mod logging;
 #[cfg(feature = "gas")]
 mod replay;
+#[cfg(feature = "gas")]
+mod scan;
 mod serve;
 mod services;
 mod sim;
@@ -49,7 +51,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         #[cfg(feature = "gas")]
         Command::Import(args) => import(&args),
         #[cfg(feature = "gas")]
-        Command::Scan(_) => Err(Failure::new(leitstand_kit::Exit::Internal, "not wired yet")),
+        Command::Scan(args) => scan::run(&args),
     }
 }
 

@@ -47,11 +47,12 @@ fn tell(state: &[NotifyState<'_>]) {
 /// Every critical loop has turned, and the gas service, where there is one, has heard of each cell or given it
 /// up.
 fn first_poll_done(cx: &Context) -> bool {
-    cx.health.is_ready()
-        && !cx
-            .frames
-            .latest("gas")
-            .is_some_and(|frame| is_starting(&frame))
+    let heard = match cx.frames.latest("gas") {
+        Some(frame) => !is_starting(&frame),
+        // Without a first state of a configured gas service nothing can be said.
+        None => !cx.health.report().services.iter().any(|s| s.name == "gas"),
+    };
+    heard && cx.health.is_ready()
 }
 
 fn is_starting(frame: &str) -> bool {

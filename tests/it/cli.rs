@@ -357,3 +357,90 @@ fn the_sample_recording_replays_as_documented() {
     wrong.extend(["--ack", "co_ap9@12"]);
     assert_eq!(leitstand(&wrong).status.code(), Some(2));
 }
+
+#[test]
+fn a_scan_finds_what_is_on_the_line() {
+    use leitstand_core::modbus::{Address, line::Line};
+    use leitstand_hal_mock::bus::Bus;
+    use leitstand_hal_mock::mr_do4::MrDo4;
+    use leitstand_hal_mock::ra_gas::RaGas;
+    use leitstand_hal_mock::rs485::{Device, Rs485};
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("rs485");
+    let address = |n| Address::new(n).unwrap();
+    let devices = vec![
+        Device::RaGas(RaGas::new(address(3))),
+        Device::MrDo4(MrDo4::new(address(34))),
+    ];
+    let _bus = Bus::start(Rs485::new(Line::RA_GAS, devices), &link).unwrap();
+    let device = path(&link);
+    let output = leitstand(&[
+        "scan",
+        &device,
+        "--baud",
+        "9600",
+        "--addresses",
+        "2-4,34",
+        "--json",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found: Vec<Value> = stdout(&output)
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let at: Vec<_> = found
+        .iter()
+        .map(|f| f["address"].as_u64().unwrap())
+        .collect();
+    assert_eq!(at, [3, 34], "{found:?}");
+    assert!(
+        found[0]["device"].as_str().unwrap().contains("RA-GAS"),
+        "{found:?}"
+    );
+
+    let output = leitstand(&["scan", &device, "--baud", "9600", "--addresses", "5"]);
+    assert_eq!(output.status.code(), Some(4), "nobody answers");
+    let output = leitstand(&["scan", &path(&dir.path().join("none"))]);
+    assert_eq!(output.status.code(), Some(4), "no such line");
+    assert!(
+        stderr(&output).contains("does not exist"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn systemd_is_told_ready_alive_and_stopping() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("notify");
+    let listener = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    listener
+        .set_read_timeout(Some(leitstand_tests::wait::PATIENCE))
+        .unwrap();
+    let hear = |wanted: &str| {
+        let mut buffer = [0; 512];
+        loop {
+            let n = listener
+                .recv(&mut buffer)
+                .unwrap_or_else(|e| panic!("waiting for {wanted}: {e}"));
+            if String::from_utf8_lossy(&buffer[..n]).contains(wanted) {
+                break;
+            }
+        }
+    };
+    let env = [
+        ("NOTIFY_SOCKET", path(&socket)),
+        ("WATCHDOG_USEC", "1000000".to_owned()),
+    ];
+    let mut server = Server::demo_with_env(&env);
+    hear("READY=1");
+    // It says so after the first full poll, not before.
+    let snapshot = server.get("/api/v1/gas/snapshot").ok();
+    let special = snapshot["status"]["special"].as_array().unwrap();
+    assert!(!special.contains(&"starting".into()), "{special:?}");
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    server.signal(rustix::process::Signal::TERM);
+    hear("STOPPING=1");
+    assert_eq!(server.wait_exit().code(), Some(0));
+}

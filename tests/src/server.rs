@@ -111,6 +111,22 @@ impl Server {
         Self::start(dir, &all, Vec::new())
     }
 
+    /// The demo with more environment variables.
+    #[must_use]
+    pub fn demo_with_env(env: &[(&str, String)]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state = dir.path().join("state").display().to_string();
+        let env = env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), v.clone()))
+            .collect();
+        Self::start(
+            dir,
+            &["demo", "--bind", "127.0.0.1:0", "--state", &state],
+            env,
+        )
+    }
+
     /// The demo in a temporary directory of its own choice, below [`Server::dir`]`/tmp`.
     #[must_use]
     pub fn demo_without_state() -> Self {
