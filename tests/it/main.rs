@@ -9,6 +9,7 @@ mod fuzz_corpus;
 mod garage;
 mod gas;
 mod gas_config;
+mod gas_kill;
 mod hostile;
 mod panel;
 mod panel_wire;
