@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const KILLS: u32 = 200;
 /// Combi sensors, each a zone with three set points.
@@ -134,9 +134,18 @@ fn request(server: &Server, method: &str, path: &str) -> Option<(u16, Value)> {
     Some((reply.status, json))
 }
 
-/// Acknowledges and resets whatever can be, as fast as it goes, until the server is gone.
-fn operate(server: &Server, stop: &AtomicBool, promises: &mut Promises) {
-    while !stop.load(Ordering::Relaxed) {
+fn kill_now(server: &Server) {
+    let pid = i32::try_from(server.pid()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    // The other thread may have been faster.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// Acknowledges and resets whatever can be, as fast as it goes, until the server is gone. With `deadly`, the server
+/// dies in the very moment in which that many orders were answered: what was promised last must be durable by then.
+fn operate(server: &Server, gone: &AtomicBool, deadly: Option<u64>, promises: &mut Promises) {
+    let mut answered = 0;
+    while !gone.load(Ordering::Relaxed) {
         let Some((200, page)) = request(server, "GET", "/api/v1/gas/alarms") else {
             continue;
         };
@@ -147,17 +156,23 @@ fn operate(server: &Server, stop: &AtomicBool, promises: &mut Promises) {
                 "latched_ack" => ("reset", 1),
                 _ => continue,
             };
-            let Some((status, answer)) =
-                request(server, "POST", &format!("/api/v1/gas/alarms/{id}/{what}"))
-            else {
-                continue;
-            };
-            match status {
+            let path = format!("/api/v1/gas/alarms/{id}/{what}");
+            match request(server, "POST", &path) {
                 // Nobody else acknowledges, so an alarm that was seen unacknowledged was acknowledged by this.
-                200 => promises.0.entry(id.to_owned()).or_default()[promise] += 1,
+                Some((200, _)) => {
+                    answered += 1;
+                    if deadly == Some(answered) {
+                        kill_now(server);
+                        gone.store(true, Ordering::Relaxed);
+                    }
+                    promises.0.entry(id.to_owned()).or_default()[promise] += 1;
+                }
                 // The alarm went on meanwhile: returned and normal, or raised again before the reset.
-                409 => {}
-                _ => panic!("{what} {id}: {status} {answer}"),
+                Some((409, _)) | None => {}
+                Some((status, answer)) => panic!("{what} {id}: {status} {answer}"),
+            }
+            if gone.load(Ordering::Relaxed) {
+                return;
             }
         }
     }
@@ -180,15 +195,21 @@ fn nothing_that_was_answered_is_lost_in_200_kills() {
         }
         // Mostly short lives, in which the first scan raises and ends alarms; now and then two scans.
         let life = if dice.roll(16) == 0 { 1_500 } else { 150 };
-        let life = Duration::from_millis(dice.roll(life));
+        let mut life = Duration::from_millis(dice.roll(life));
+        // Half of them end with an answer.
+        let deadly = (dice.roll(2) == 0).then(|| 1 + dice.roll(4));
+        if deadly.is_some() {
+            life += Duration::from_millis(150);
+        }
         let gone = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let operator = scope.spawn(|| operate(&server, &gone, &mut promises));
+            let operator = scope.spawn(|| operate(&server, &gone, deadly, &mut promises));
             // The moment itself is what is tested: any is right.
-            std::thread::sleep(life);
-            let pid = i32::try_from(server.pid()).unwrap();
-            let pid = rustix::process::Pid::from_raw(pid).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            let end = Instant::now() + life;
+            while Instant::now() < end && !gone.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            kill_now(&server);
             gone.store(true, Ordering::Relaxed);
             operator.join().unwrap();
         });
