@@ -9,7 +9,6 @@ use leitstand_core::gas::{AlarmKey, CellIndex, Command, Refusal};
 use leitstand_core::power::Check;
 use leitstand_kit::access::{self, Caller};
 use leitstand_kit::api::{BODY_BYTES_MAX, Json, Problem, UrlPath, body};
-use leitstand_kit::config::Document;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -439,14 +438,6 @@ pub(super) async fn battery_test(
         .await
 }
 
-/// The sections that this service knows, of a whole file.
-#[derive(Deserialize, schemars::JsonSchema)]
-struct Sections {
-    gas: crate::config::GasSection,
-    #[serde(default)]
-    power: Option<crate::config::PowerSection>,
-}
-
 /// Looks at the sections `[gas]` and `[power]` of a configuration. Nothing is changed.
 #[utoipa::path(post, path = "/api/v1/gas/config/validate", tag = "gas", request_body = Validate, responses((status = 200, body = Validation), (status = 413, body = Problem)))]
 pub(super) async fn validate(
@@ -456,39 +447,9 @@ pub(super) async fn validate(
     let bytes = body(request, CONFIG_BYTES_MAX).await?;
     let given: Validate = serde_json::from_slice(&bytes)
         .map_err(|e| Problem::bad_request("bad_json", e.to_string()))?;
-    let document = Document::parse(&own_sections(&given.text), "leitstand.toml");
-    let (raw, mut diags) = document.check::<Sections>();
-    if let Some(raw) = raw {
-        let _ = crate::config::check(&raw.gas, raw.power.as_ref(), &mut diags);
-    }
+    let (_, diags) = crate::config::check_text(&given.text, "leitstand.toml");
     Ok(Json(Validation {
         valid: !diags.has_errors(),
         diagnostics: diags.to_json(),
     }))
-}
-
-/// Blanks the lines of other services' sections, so that lines keep their numbers and foreign keys are no errors.
-fn own_sections(text: &str) -> String {
-    let mut own = false;
-    let mut kept = String::with_capacity(text.len());
-    for line in text.lines() {
-        let head = line.trim_start();
-        if head.starts_with('[') {
-            let name: String = head
-                .trim_start_matches('[')
-                .chars()
-                .skip_while(|c| c.is_whitespace())
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
-            // A line of an array of values begins with a bracket too; it has no name.
-            if !name.is_empty() && !name.chars().all(|c| c.is_ascii_digit()) {
-                own = name == "gas" || name == "power";
-            }
-        }
-        if own {
-            kept.push_str(line);
-        }
-        kept.push('\n');
-    }
-    kept
 }

@@ -12,6 +12,7 @@ mod outputs;
 mod presets;
 mod raw;
 mod supply;
+mod text;
 mod verdict;
 mod zones;
 
@@ -22,3 +23,4 @@ pub use raw::{
     LossAction, ManualConfig, Normally, OutputConfig, OutputKindConfig, PowerSection, Preset,
     ProfileConfig, QuantityConfig, SensorConfig, SensorKind, SetPointConfig, Unit, ZoneConfig,
 };
+pub use text::check_text;

@@ -2,14 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::config::{GasSection, PowerSection};
 use crate::seam::Wake;
 use crate::view::Snapshot;
 use leitstand_core::gas::status::Mode;
 use leitstand_core::gas::{CellIndex, Command, Input, OutputIndex, Reading};
 use leitstand_core::units::Concentration;
 use leitstand_kit::CancellationToken;
-use leitstand_kit::config::Document;
 use leitstand_kit::events::Filter;
 use std::path::Path;
 
@@ -58,17 +56,8 @@ pin = 1
 normally = "energised"
 "#;
 
-#[derive(serde::Deserialize, schemars::JsonSchema)]
-struct File {
-    gas: GasSection,
-    #[serde(default)]
-    power: Option<PowerSection>,
-}
-
 fn site(text: &str) -> Arc<GasSite> {
-    let document = Document::parse(text, "test.toml");
-    let (raw, mut diags) = document.check::<File>();
-    let site = raw.and_then(|raw| crate::config::check(&raw.gas, raw.power.as_ref(), &mut diags));
+    let (site, diags) = crate::config::check_text(text, "test.toml");
     site.unwrap_or_else(|| panic!("{}", diags.report(false)))
 }
 
