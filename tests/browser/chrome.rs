@@ -172,6 +172,12 @@ impl Tab {
             .call(Some(&self.session), method, params)
     }
 
+    /// Requests to these addresses (`*` stands for anything) fail from now on.
+    pub(crate) fn block(&self, patterns: &[&str]) {
+        self.call("Network.enable", json!({}));
+        self.call("Network.setBlockedURLs", json!({"urls": patterns}));
+    }
+
     /// Sets the size of the screen and the preferred colours.
     pub(crate) fn screen(&self, width: u32, height: u32, dark: bool) {
         self.call(

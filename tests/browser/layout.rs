@@ -87,3 +87,50 @@ fn a_keyboard_is_enough() {
         json!(true)
     );
 }
+
+/// A page that heard nothing yet, or lost the stream before the first frame, claims nothing.
+#[test]
+fn silence_is_not_shown_as_good() {
+    let Some(chrome) = Chrome::start("silence in a browser") else {
+        return;
+    };
+    let server = Server::demo();
+    for blocked in [
+        vec!["*/api/v1/stream*"],
+        vec!["*/api/v1/site*"],
+        vec!["*/api/v1/*"],
+    ] {
+        for page in ["/", "/gas"] {
+            let name = format!("{page} without {blocked:?}");
+            let tab = chrome.tab();
+            tab.screen(1280, 800, false);
+            tab.block(&blocked);
+            tab.open(&format!("{}{page}?lang=en", server.base_url()));
+            tab.wait(&format!("{name} is drawn"), "document.querySelector('.hero .word, .empty').textContent && document.querySelector('.topbar')");
+            let from = tab.eval("performance.now()").as_f64().unwrap();
+            // Long enough for a frame to have come, had it not been blocked.
+            tab.wait(
+                "two seconds of silence",
+                &format!("performance.now() - {from} > 2000"),
+            );
+            let text = tab.eval("document.querySelector('main').innerText");
+            let text = text.as_str().unwrap();
+            // With the stream alone, the gas page may show readings; a word for the whole site needs both.
+            for claim in ["Good", "No alarms", "Horn", "All sensors", "All services"] {
+                let shown = tab.eval("(document.querySelector('.hero, .bar:not([hidden]) .bar-state') ?? document.querySelector('main')).innerText");
+                assert!(
+                    !shown.as_str().unwrap().contains(claim),
+                    "{name} claims {claim}:\n{text}"
+                );
+            }
+            if page == "/" {
+                assert_eq!(
+                    tab.eval("document.querySelector('.hero').dataset.tone"),
+                    json!("stale"),
+                    "{name}"
+                );
+                assert_eq!(tab.eval("getComputedStyle(document.querySelector('.hero > svg')).color === getComputedStyle(document.querySelector('.hero .word')).color"), json!(true), "{name}: the icon has a colour of its own");
+            }
+        }
+    }
+}

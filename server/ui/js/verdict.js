@@ -41,7 +41,8 @@ export function verdict(store) {
   const services = store.site?.services ?? [];
   const hasGas = Boolean(store.gas) || services.some((service) => service.name === "gas");
   const lost = store.link.state !== "live";
-  if (lost || (hasGas && store.stale("gas"))) {
+  // Without the list of services nobody knows whether there should be gas: silence is no good news.
+  if (lost || !store.site || (hasGas && store.stale("gas"))) {
     const since = lost ? store.link.since : store.since("gas");
     if (store.link.state === "connecting" || (!lost && !store.gas)) return { tone: "stale", word: t("word.wait"), reason: t("verdict.connecting"), also: [] };
     return { tone: "stale", word: t("word.unknown"), reason: t("verdict.stale", { time: clock(since) }), also: [] };

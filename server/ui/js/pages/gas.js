@@ -59,4 +59,5 @@ function draw() {
   for (const card of plant) card.update(gas);
 }
 
+draw();
 open(draw);

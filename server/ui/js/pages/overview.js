@@ -18,7 +18,7 @@ const word = h("h1", { class: "word" });
 const reason = h("p", { class: "reason" });
 const also = h("div", { class: "also" });
 let picture = icon("stale");
-const hero = h("section", { class: "hero", "aria-label": t("overview.state") }, picture, h("div", { class: "text" }, word, reason, also));
+const hero = h("section", { class: "hero", "data-tone": "stale", "aria-label": t("overview.state") }, picture, h("div", { class: "text" }, word, reason, also));
 
 const silence = act(t("gas.silence"), { glyph: "silent", kind: "", run: () => post("/api/v1/gas/horn/silence"), done: t("gas.silenced") });
 const ackAll = act(t("gas.ack_all"), { glyph: "good", kind: "primary", run: () => post("/api/v1/gas/alarms/ack-all"), done: t("gas.acked") });
@@ -26,7 +26,8 @@ const horn = badge("loud", t("horn.on"), "horn");
 const list = document.createElement("ls-alarms");
 const note = roleNote("operator");
 const more = h("a", { href: "/gas" });
-const urgent = h("section", { class: "card", "aria-labelledby": "urgent" },
+// Nothing is claimed before the first frame: no "No alarms", no horn, no good colour.
+const urgent = h("section", { class: "card", "aria-labelledby": "urgent", hidden: true },
   h("header", null, h("h2", { id: "urgent" }, t("overview.urgent")), horn, h("div", { class: "actions" }, silence, ackAll)), note, list, more);
 const grid = h("div", { class: "tiles" });
 
@@ -59,4 +60,5 @@ function draw() {
   follow(grid, tiles(store), (tile) => tile.id, (tile) => tile.make(), (node) => node.update(store));
 }
 
+draw();
 open(draw);
