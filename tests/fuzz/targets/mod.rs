@@ -4,6 +4,7 @@
 //! `corpus/`.
 #![allow(dead_code)] // each fuzz binary uses one target, `tests/it` all of them
 
+pub(crate) mod config;
 pub(crate) mod panel;
 pub(crate) mod panel_frames;
 pub(crate) mod panel_text;
@@ -11,6 +12,7 @@ pub(crate) mod rtu;
 
 /// Name, which is the folder in `corpus/`, and function of every target.
 pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
+    ("config", config::run),
     ("panel_frames", panel_frames::run),
     ("panel_text", panel_text::run),
     ("rtu", rtu::run),
