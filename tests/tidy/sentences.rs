@@ -173,3 +173,33 @@ fn examples_are_valid_configurations() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(checked >= 2, "only {checked} examples were found");
 }
+
+/// Routes that bypass the description of the API: only pages and their assets may.
+#[test]
+fn every_route_is_in_the_description_of_the_api() {
+    let ways = [
+        ".route(",
+        ".route_service(",
+        ".nest(",
+        ".nest_service(",
+        ".fallback_service(",
+    ];
+    let mut outside = Vec::new();
+    for file in project_files() {
+        let name = file.display().to_string();
+        if !name.starts_with("server/") || !name.ends_with(".rs") || name == "server/src/ui.rs" {
+            continue;
+        }
+        let text = read(&file);
+        // What follows a test module is test code; routes of tests are nobody's business.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_test = name.contains("/tests") || name.ends_with("tests.rs");
+        if !is_test && ways.iter().any(|w| code.contains(w)) {
+            outside.push(name);
+        }
+    }
+    assert!(
+        outside.is_empty(),
+        "use utoipa_axum::routes!, so that a route is described: {outside:#?}"
+    );
+}
