@@ -262,7 +262,7 @@ pub struct HostLink {
     led_unsure: bool,
     /// When the last clear was sent, for rule P8.
     clear_sent: Option<Instant>,
-    /// The last press may have crossed an LED command.
+    /// Since the last press arrived an LED command was on its way or was sent: the board may show that one.
     crossed: bool,
     brightness: Option<u8>,
     brightness_due: bool,
@@ -510,7 +510,6 @@ impl HostLink {
         self.led = led;
         self.led_due = due;
         self.led_unsure = false;
-        self.crossed = false;
     }
 
     fn led_open(&self) -> bool {

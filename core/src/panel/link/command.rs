@@ -163,8 +163,12 @@ impl HostLink {
             debug_assert!(written);
             self.put(line.as_bytes());
         }
-        if matches!(what, What::Led(LedCommand::Clear { .. })) {
-            self.clear_sent = Some(now);
+        if let What::Led(command) = what {
+            // The answer to a press that is told already comes after this one.
+            self.crossed = true;
+            if matches!(command, LedCommand::Clear { .. }) {
+                self.clear_sent = Some(now);
+            }
         }
         let span = if what == What::Offer { OFFER } else { ANSWER };
         let full = self

@@ -323,6 +323,42 @@ fn p8_an_unanswered_set_may_cross_too_and_an_answered_one_ends_it() {
     "#]]);
 }
 
+/// The LED of the second press stayed dark, and on v2 the LED of the first was never cleared.
+#[test]
+fn p8_a_late_consequence_of_an_earlier_press_crosses_the_newer_one() {
+    let mut rig = Rig::online();
+    rig.input(Input::Led(LedCommand::Clear { only_if: None }));
+    rig.bytes(b"PRESS 002\nPRESS 009\n");
+    rig.input(Input::Led(LedCommand::Pressed(id(2))));
+    // Answered before the consequence of 9 comes back.
+    rig.wait(300);
+    assert!(rig.link.open.is_empty());
+    rig.input(Input::Led(LedCommand::Pressed(id(9))));
+    rig.told(expect![[r#"
+        > LEDCLR
+        press 2
+        press 9
+        > LEDSET 002
+        > LEDSET 009
+    "#]]);
+}
+
+/// The same with a play from elsewhere between a press and its consequence.
+#[test]
+fn p8_a_play_from_elsewhere_crosses_a_press_that_is_told_already() {
+    let mut rig = Rig::online();
+    rig.wait(1000);
+    rig.bytes(b"PRESS 004\n");
+    rig.input(Input::Led(LedCommand::Set(id(5))));
+    rig.wait(300);
+    rig.input(Input::Led(LedCommand::Pressed(id(4))));
+    rig.told(expect![[r#"
+        press 4
+        > LEDSET 005
+        > LEDSET 004
+    "#]]);
+}
+
 #[test]
 fn p8_an_unanswered_clear_counts_as_crossing() {
     let mut rig = Rig::online();
