@@ -543,4 +543,6 @@ pub(in crate::gas) mod bench;
 #[cfg(test)]
 mod exhaustive;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod tests;
