@@ -122,7 +122,7 @@ function systemTile() {
 export function tiles(store) {
   const list = [];
   if (store.gas) {
-    for (const zone of store.gas.zones) list.push({ id: `zone ${zone.id}`, make: () => zoneTile(zone.id) });
+    for (const zone of store.gas.zones) list.push({ id: `zone ${zone.id}`, zone: true, make: () => zoneTile(zone.id) });
     if (store.gas.power?.state !== "not_wired") list.push({ id: "power", make: powerTile });
     if (store.gas.service) list.push({ id: "service", make: serviceTile });
   }

@@ -23,15 +23,16 @@ const hero = h("section", { class: "hero", "data-tone": "stale", "aria-label": t
 const silence = act(t("gas.silence"), { glyph: "silent", kind: "", run: () => post("/api/v1/gas/horn/silence"), done: t("gas.silenced") });
 const ackAll = act(t("gas.ack_all"), { glyph: "good", kind: "primary", run: () => post("/api/v1/gas/alarms/ack-all"), done: t("gas.acked") });
 const horn = badge("loud", t("horn.on"), "horn");
-const list = document.createElement("ls-alarms");
+const alarms = document.createElement("ls-alarms");
 const note = roleNote("operator");
 const more = h("a", { href: "/gas" });
 // Nothing is claimed before the first frame: no "No alarms", no horn, no good colour.
 const urgent = h("section", { class: "card", "aria-labelledby": "urgent", hidden: true },
-  h("header", null, h("h2", { id: "urgent" }, t("overview.urgent")), horn, h("div", { class: "actions" }, silence, ackAll)), note, list, more);
+  h("header", null, h("h2", { id: "urgent" }, t("overview.urgent")), horn, h("div", { class: "actions" }, silence, ackAll)), note, alarms, more);
+const zones = h("div", { class: "tiles" });
 const grid = h("div", { class: "tiles" });
 
-document.querySelector("main").append(h("div", { class: "overview" }, hero, urgent, grid));
+document.querySelector("main").append(h("div", { class: "overview" }, hero, urgent, zones, grid));
 
 function draw() {
   const now = verdict(store);
@@ -46,7 +47,7 @@ function draw() {
   const gas = store.gas;
   show(urgent, gas && (gas.alarms.length > 0 || gas.status.horn.on));
   if (gas) {
-    list.draw(gas, URGENT);
+    alarms.draw(gas, URGENT);
     const rest = gas.alarms.length - URGENT;
     show(more, rest > 0);
     say(more, t("overview.more", { n: rest }));
@@ -57,7 +58,10 @@ function draw() {
     show(ackAll, gas.status.unacknowledged > 1);
     note.refresh();
   }
-  follow(grid, tiles(store), (tile) => tile.id, (tile) => tile.make(), (node) => node.update(store));
+  const list = tiles(store);
+  for (const [place, items] of [[zones, list.filter((tile) => tile.zone)], [grid, list.filter((tile) => !tile.zone)]]) {
+    follow(place, items, (tile) => tile.id, (tile) => tile.make(), (node) => node.update(store));
+  }
 }
 
 draw();
