@@ -2,7 +2,7 @@
 
 use crate::hub::Hub;
 use crate::seam::Inbox;
-use crate::view::Snapshot;
+use crate::view::{Device, Snapshot};
 use leitstand_kit::Context;
 use leitstand_kit::metrics::{Counter, Gauge};
 
@@ -17,10 +17,13 @@ pub(crate) struct Meters {
     snapshots: Counter,
 }
 
+/// Which count of a device a series shows.
+type Field = fn(&Device) -> u64;
+
 struct BusMeters {
     open: Gauge,
     cycle: Gauge,
-    devices: Vec<[(Counter, fn(&crate::view::Device) -> u64); 6]>,
+    devices: Vec<[(Counter, Field); 6]>,
 }
 
 impl Meters {
@@ -81,7 +84,6 @@ impl Meters {
             let devices = bus.devices.iter().map(|device| {
                 let labels = [("bus", bus.id.as_str()), ("device", device.id.as_str())];
                 let counter = |name, help| metrics.counter(name, help, &labels);
-                type Field = fn(&crate::view::Device) -> u64;
                 [
                     (
                         counter("leitstand_gas_polls_good_total", "Good polls."),

@@ -261,7 +261,7 @@ impl Source<'_> {
                 Some((rank, status.state.is_unacknowledged(), status.since, alarm))
             })
             .collect();
-        alarms.sort_by(|a, b| (b.0, b.1, b.2).cmp(&(a.0, a.1, a.2)));
+        alarms.sort_by_key(|(rank, waits, since, _)| std::cmp::Reverse((*rank, *waits, *since)));
         alarms.into_iter().map(|(.., alarm)| alarm).collect()
     }
 

@@ -416,7 +416,7 @@ impl Evaluation {
     }
 
     fn show_images(&self, now: Instant) {
-        let lit = now.as_millis() / 500 % 2 == 0;
+        let lit = (now.as_millis() / 500).is_multiple_of(2);
         for board in (0u8..).take(self.hub.site.boards.len()).map(BoardIndex) {
             self.hub.images.set(board, self.station.image(board, lit));
         }

@@ -196,7 +196,7 @@ impl Checker<'_> {
         Some(AnalogProfile {
             function: profile.function,
             start: profile.start,
-            stride: profile.stride.into(),
+            stride: profile.stride,
             format: match profile.format {
                 FormatConfig::U16 => RegisterFormat::U16,
                 FormatConfig::I16 => RegisterFormat::I16,

@@ -217,7 +217,7 @@ impl Checker<'_> {
         }
         let window = point.window_s.unwrap_or(900);
         let path = path.key("window_s");
-        if window % 5 != 0 || !(10..=3600).contains(&window) {
+        if !window.is_multiple_of(5) || !(10..=3600).contains(&window) {
             self.diags
                 .error(
                     &path,
