@@ -63,6 +63,11 @@ struct Site {
     plugged: bool,
     link: HostLink,
     playback: Playback,
+    /// What the service has not got round to yet: presses to it, LED commands from it.
+    told: VecDeque<(u64, ButtonId)>,
+    asked: VecDeque<(u64, LedCommand)>,
+    /// How long each takes.
+    service_ms: u64,
     presses: Vec<u8>,
     plays: Vec<u16>,
     /// The host's text lines, heartbeats left out.
@@ -105,6 +110,9 @@ impl Site {
                 ..link::Config::default()
             }),
             playback: Playback::new(config, 0),
+            told: VecDeque::new(),
+            asked: VecDeque::new(),
+            service_ms: 0,
             presses: Vec::new(),
             plays: Vec::new(),
             said: Vec::new(),
@@ -174,6 +182,7 @@ impl Site {
                 self.link(link::Input::Bytes(&bytes));
             }
         }
+        self.serve();
         if self.link.poll_timeout().is_some_and(|at| at <= now) {
             self.link.handle_timeout(now);
             self.drain_link();
@@ -187,6 +196,16 @@ impl Site {
             self.shown.push((self.now_ms, lit));
         }
         self.now_ms += 1;
+    }
+
+    /// What the service gets round to now.
+    fn serve(&mut self) {
+        while let Some((_, id)) = self.told.pop_front_if(|(at, _)| *at <= self.now_ms) {
+            self.play(playback::Input::Press(BoardIndex(0), id));
+        }
+        while let Some((_, command)) = self.asked.pop_front_if(|(at, _)| *at <= self.now_ms) {
+            self.link(link::Input::Led(command));
+        }
     }
 
     fn link(&mut self, input: link::Input<'_>) {
@@ -210,7 +229,12 @@ impl Site {
                 }
                 link::Output::Event(BoardEvent::Press(press)) => {
                     self.presses.push(press.id.get());
-                    self.play(playback::Input::Press(BoardIndex(0), press.id));
+                    if self.service_ms == 0 {
+                        self.play(playback::Input::Press(BoardIndex(0), press.id));
+                    } else {
+                        self.told
+                            .push_back((self.now_ms + self.service_ms, press.id));
+                    }
                 }
                 link::Output::Event(_) => {}
                 link::Output::Reopen => {
@@ -229,7 +253,13 @@ impl Site {
     fn drain_playback(&mut self) {
         while let Some(output) = self.playback.poll_output() {
             match output {
-                playback::Output::Led(_, command) => self.link(link::Input::Led(command)),
+                playback::Output::Led(_, command) if self.service_ms == 0 => {
+                    self.link(link::Input::Led(command));
+                }
+                playback::Output::Led(_, command) => {
+                    self.asked
+                        .push_back((self.now_ms + self.service_ms, command));
+                }
                 playback::Output::Play(playing) => self.plays.push(playing.id.get()),
                 playback::Output::Stop | playback::Output::Over(..) => {}
             }
@@ -591,18 +621,20 @@ fn a_wire_without_a_board_is_quiet() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
     /// Rule P8: whatever crosses on the wire, in the end the LED is what plays, and the last press plays.
     #[test]
     fn in_the_end_the_led_is_what_plays(
         steps in proptest::collection::vec((0u64..120, 0u8..5, 1u8..=10), 1..40),
         up_ms in 0u64..60,
         down_ms in 0u64..60,
+        service_ms in 0u64..60,
         text: bool,
     ) {
         let mut site = Site::new(if text { Offer::TextOnly } else { Offer::Auto });
         site.up.delay_ms = up_ms;
         site.down.delay_ms = down_ms;
+        site.service_ms = service_ms;
         let mut last_press = None;
         for (pause, what, number) in steps {
             match what {
