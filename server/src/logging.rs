@@ -2,7 +2,10 @@
 
 use crate::cli::Command;
 use std::io::IsTerminal as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Installs the log writer. `LEITSTAND_LOG` (for example `info,leitstand_gas=debug`) overrides the default:
 /// `info` for the gateway itself, `warn` for one-shot commands.
@@ -11,16 +14,20 @@ pub(crate) fn start(command: &Command) {
         Command::Run(_) => "info",
         _ => "warn",
     };
-    let filter =
-        EnvFilter::try_from_env("LEITSTAND_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    // Plain targets and levels: the filter with patterns would bring a regular-expression engine along.
+    let wanted = std::env::var("LEITSTAND_LOG")
+        .ok()
+        .and_then(|text| text.parse::<Targets>().ok());
+    let filter = wanted.or_else(|| default.parse().ok()).unwrap_or_default();
     // Under systemd the journal adds its own time stamp.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        builder.without_time().with_ansi(false).init();
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let layer = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(!journal && std::io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::registry().with(filter);
+    if journal {
+        subscriber.with(layer.without_time()).init();
     } else {
-        builder.init();
+        subscriber.with(layer).init();
     }
 }
