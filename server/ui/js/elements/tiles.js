@@ -52,13 +52,16 @@ function powerTile() {
     const good = power.state === "mains";
     rebadge(node.tag, good ? "good" : power.state === "not_wired" ? "none" : "fault", tv("power_short", power.state), power.state === "mains" ? "mains" : "battery");
     const known = power.soc_percent !== null && power.soc_percent !== undefined;
-    figure.replaceChildren(...(known ? [`${plain(Math.round(power.soc_percent))} %`, h("small", null, ` ${t(power.charging ? "power.charging" : "power.charge")}`)] : ["–", h("small", null, ` ${t("power.no_gauge")}`)]));
+    // A charge cannot be told from the voltage while the battery is being charged: then the voltage is what is known.
+    const measured = known ? `${plain(Math.round(power.soc_percent))} %` : power.battery_v ? `${number(power.battery_v, 1)} V` : "–";
+    const note = power.charging ? t("power.charging") : known ? t("power.charge") : power.battery_v ? t("power.voltage") : t("power.no_gauge");
+    figure.replaceChildren(measured, h("small", null, ` ${note}`));
     show(meter, known);
     bar.style.width = `${known ? power.soc_percent : 0}%`;
     set(meter, "data-tone", power.state === "battery_low" || power.state === "battery_critical" ? "fault" : null);
     set(meter, "aria-label", known ? `${Math.round(power.soc_percent)} %` : null);
     say(rest, [power.remaining_h !== null && power.remaining_h !== undefined ? t("power.remaining", { h: number(power.remaining_h, 1) }) : "",
-      power.battery_v ? `${number(power.battery_v, 1)} V` : ""].filter(Boolean).join(" · "));
+      known && power.battery_v ? `${number(power.battery_v, 1)} V` : ""].filter(Boolean).join(" · "));
   };
   return node;
 }
