@@ -281,6 +281,11 @@ fn a_button_plays_on_the_screen_and_lights_up() {
         panel["current_button"].is_null().then_some(())
     });
 
+    assert_eq!(
+        tab.eval("localStorage.getItem('leitstand.plays')"),
+        json!("{\"4\":1,\"7\":1}"),
+        "what is played most is loaded first next time"
+    );
     // What went over the wire can be looked at, as text.
     tab.key("d", "KeyD", true);
     let log = tab.wait(

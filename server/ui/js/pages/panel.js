@@ -4,7 +4,7 @@ import { h, set } from "../dom.js";
 import { siteSpeaks, t } from "../i18n.js";
 import { open } from "../shell.js";
 import { store } from "../store.js";
-import { preload } from "../panel/preload.js";
+import { countPlay, mostPlayedFirst, preload } from "../panel/preload.js";
 import { Player } from "../panel/player.js";
 import { Socket } from "../panel/socket.js";
 import { Debug, Stage } from "../panel/stage.js";
@@ -54,8 +54,7 @@ async function load() {
   try {
     const manifest = await get("/api/media");
     media = manifest.items ?? [];
-    const order = [...media].sort((a, b) => (b.plays ?? 0) - (a.plays ?? 0) || a.id - b.id);
-    const result = await preload(order, { sound: !silent, told: (state) => stage.loaded(state), signal: mine.signal });
+    const result = await preload(mostPlayedFirst(media), { sound: !silent, told: (state) => stage.loaded(state), signal: mine.signal });
     if (mine.signal.aborted) return;
     socket.send({ type: "ready", preloaded: result.done, total: result.total });
     debug.log("preload", result);
@@ -76,6 +75,7 @@ const handlers = {
   play(message) {
     if (only && message.panel && message.panel !== only) return;
     stage.fault("");
+    if (!message.position_ms) countPlay(message.id);
     player.play(message);
   },
   stop: () => player.stop(),

@@ -43,3 +43,26 @@ async function fetchOnce(path, signal) {
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return (await response.arrayBuffer()).byteLength;
 }
+
+/** How often this screen played each id; kept over reloads, and no more than a number per button. */
+function counts() {
+  try {
+    return JSON.parse(localStorage.getItem("leitstand.plays")) ?? {};
+  } catch {
+    return {}; // private mode, or nothing readable
+  }
+}
+
+export function countPlay(id) {
+  const plays = counts();
+  plays[id] = (plays[id] ?? 0) + 1;
+  try {
+    localStorage.setItem("leitstand.plays", JSON.stringify(plays));
+  } catch { /* private mode: the order of numbers will do */ }
+}
+
+/** Most played first, then by number. */
+export function mostPlayedFirst(items) {
+  const plays = counts();
+  return [...items].sort((a, b) => (plays[b.id] ?? 0) - (plays[a.id] ?? 0) || a.id - b.id);
+}
