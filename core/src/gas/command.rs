@@ -132,6 +132,8 @@ pub enum Refusal {
     NotShelved,
     /// It is not inhibited or out of service.
     InService,
+    /// It is out of service already; an inhibition would end that.
+    OutOfService,
     /// The span is out of bounds.
     Span,
     /// The healthy signal and the power lamp cannot be forced on.
@@ -159,6 +161,7 @@ impl Refusal {
             Self::NotShelvable => "not_shelvable",
             Self::NotShelved => "not_shelved",
             Self::InService => "in_service",
+            Self::OutOfService => "out_of_service",
             Self::Span => "span_out_of_range",
             Self::NotOverridable => "not_overridable",
             Self::AlarmActive => "alarm_active",

@@ -344,3 +344,6 @@ pub enum PlanError {
     /// The charge table is shorter than two pairs or does not rise.
     ChargeTable,
 }
+
+#[cfg(test)]
+mod tests;

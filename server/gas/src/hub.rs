@@ -155,6 +155,7 @@ pub(crate) fn refused(refusal: Refusal) -> Problem {
         Refusal::NotShelvable => "alarms of stage 3 and above, and fault alarms, cannot be shelved",
         Refusal::NotShelved => "the alarm is not shelved",
         Refusal::InService => "the cell is neither inhibited nor out of service",
+        Refusal::OutOfService => "the cell is out of service; return it first",
         Refusal::NotOverridable => "the healthy signal and the power lamp cannot be forced",
         Refusal::AlarmActive => "not while an alarm stands",
         Refusal::NoMains => "not without mains",

@@ -29,6 +29,11 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
                 if !(Duration::from_secs(1)..=INHIBIT_MAX).contains(&span) {
                     return Err(Refusal::Span);
                 }
+                self.known_cell(cell)?;
+                let mask = self.cells[cell.at()].mask;
+                if mask.is_some_and(|mask| mask.kind == OverlayKind::OutOfService) {
+                    return Err(Refusal::OutOfService);
+                }
                 self.mask(now, cell, OverlayKind::Inhibited, Some(now + span))?;
             }
             Command::OutOfService(cell) => {

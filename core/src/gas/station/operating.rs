@@ -6,7 +6,9 @@ use super::tests::{boards, garage, latched, plain};
 use crate::gas::memory::MemoryError;
 use crate::gas::plan::*;
 use crate::gas::*;
+use crate::power::{Check, Chemistry, ServiceState, SupplyPlan, SupplyReading, SupplyState};
 use crate::time::{Duration, Instant};
+use crate::units::{MilliVolt, PerMille};
 use expect_test::expect;
 
 #[test]
@@ -543,4 +545,163 @@ fn lost_events_are_counted_not_hidden() {
     bench.drain();
     let last = bench.log.lines().last().unwrap();
     assert!(last.contains("EventsLost"), "{last}");
+}
+
+#[test]
+fn out_of_service_is_not_ended_by_an_inhibition() {
+    check(
+        &plain(),
+        "1 out a | 2 inhibit a 60 | 3 return a | 4 return a",
+        expect![[r#"
+            1 a out_of_service on
+            1 +out_of_service
+            2 refused out_of_service
+            3 a out_of_service off
+            3 -out_of_service
+            4 refused in_service
+        "#]],
+    );
+}
+
+fn with_battery() -> TestPlan {
+    let mut plan = plain();
+    plan.supply = Some(SupplyPlan {
+        chemistry: Chemistry::Agm,
+        cells: 6,
+        capacity_mah: 7_200,
+        r_internal_mohm: 0,
+        min_soc: PerMille(200),
+        load_ma: 450,
+        mains_fault: true,
+        table: None,
+        test_every_days: None,
+    });
+    plan
+}
+
+fn supply(bench: &mut Bench, seconds: u64, mains: bool) {
+    let reading = SupplyReading {
+        mains: Some(mains),
+        battery: Some(MilliVolt(12_600)),
+        ..SupplyReading::default()
+    };
+    let now = Instant::from_secs(seconds);
+    bench.station.step(now, Input::Supply(reading)).unwrap();
+    bench.run_to(now);
+}
+
+#[test]
+fn mains_failing_is_a_fault_and_no_gas_alarm() {
+    let mut bench = Bench::new(&with_battery());
+    bench.terse = false;
+    supply(&mut bench, 1, true);
+    supply(&mut bench, 2, false);
+    bench.play("4 tick | 5 ack power");
+    let power = bench.station.power();
+    assert_eq!(
+        (power.state, power.soc),
+        (SupplyState::OnBattery, Some(PerMille(750)))
+    );
+    supply(&mut bench, 6, true);
+    bench.play("9 a 0 | 16 tick");
+    expect![[r#"
+        1 Supply { state: Mains }
+        4 Supply { state: OnBattery }
+        4 Power ActiveUnack
+        4 healthy off
+        5 Power ActiveAck
+        16 Supply { state: Mains }
+        16 Power Normal
+        16 healthy on
+    "#]].assert_eq(&bench.log);
+}
+
+#[test]
+fn a_battery_test_waits_for_calm_and_ends_at_an_alarm() {
+    let mut bench = Bench::new(&with_battery());
+    let test = Input::Command(Command::BatteryTest);
+    assert_eq!(
+        bench.station.step(Instant::ZERO, test),
+        Err(Refusal::NoMains)
+    );
+    supply(&mut bench, 1, true);
+    bench.play("2 a 31");
+    assert_eq!(
+        bench.station.step(Instant::from_secs(3), test),
+        Err(Refusal::AlarmActive)
+    );
+    bench.play("4 a 10 | 5 ack");
+    bench.log.clear();
+    bench.station.step(Instant::from_secs(6), test).unwrap();
+    bench.play("7 a 31");
+    expect![[r#"
+        6 BatteryTest(Started)
+        6 +battery_test
+        7 ap1 ActiveUnack 31
+        7 BatteryTest(Aborted)
+        7 zone 0 ap1
+        7 horn on
+        7 -battery_test
+        7 out0 on
+        7 out1 on
+        7 out2 on
+    "#]].assert_eq(&bench.log);
+    assert_eq!(
+        Bench::new(&plain()).station.step(Instant::ZERO, test),
+        Err(Refusal::NoBattery)
+    );
+}
+
+#[test]
+fn a_service_falls_due_at_its_day_and_a_check_of_its_own() {
+    let mut plan = plain();
+    plan.service.interval_days = 31;
+    plan.service.checks[Check::Visual as usize] = Some(1);
+    let mut bench = Bench::new(&plan);
+    let mut seen = std::vec::Vec::new();
+    for day in 0..=31_u64 {
+        bench.run_to(Instant::from_secs(day * 86_400));
+        let state = bench.station.runtime();
+        seen.push((state.service.state, state.service.days_left));
+    }
+    assert_eq!(seen[0], (ServiceState::Ok, 31));
+    assert_eq!(
+        (seen[1], seen[31]),
+        ((ServiceState::Soon, 30), (ServiceState::Due, 0))
+    );
+    let told = bench
+        .log
+        .lines()
+        .filter(|line| line.contains("Service") || line.contains("Check"));
+    let told: std::string::String = told.map(|line| std::format!("{line}\n")).collect();
+    bench.play("2678400 service");
+    expect![[r#"
+        86400 Service { state: Soon }
+        86400 CheckState { check: Visual, state: Due }
+        2678400 Service { state: Due }
+    "#]].assert_eq(&told);
+    assert_eq!(bench.station.runtime().service.days_left, 31);
+}
+
+#[test]
+fn a_zone_shows_its_most_dangerous_value() {
+    let mut plan = zone_of(3);
+    plan.cells[2].kind = 1;
+    plan.cells[2].range_hi = milli(30.0);
+    let mut bench = Bench::new(&plan);
+    let mut shown = |script: &str| {
+        bench.play(script);
+        bench.station.zone(ZoneIndex(0)).shown.unwrap()
+    };
+    assert_eq!(shown("1 a 10 b 12 c 0.5"), (CellIndex(1), milli(12.0)));
+    assert_eq!(
+        shown("2 c 6"),
+        (CellIndex(2), milli(6.0)),
+        "a fifth of its range"
+    );
+    assert_eq!(
+        shown("3 b !adc_rail c !adc_rail"),
+        (CellIndex(0), milli(10.0)),
+        "healthy ones only"
+    );
 }
