@@ -18,11 +18,14 @@ pub(crate) trait Board: Send {
     /// Whether nothing real is attached; every page then says so.
     fn simulated(&self) -> bool;
 
+    // Only the gas service watches the supply.
+    #[cfg_attr(not(feature = "gas"), allow(dead_code))]
     /// The mains, where a sense line is wired.
     fn mains(&self) -> Option<Box<dyn MainsSense>> {
         None
     }
 
+    #[cfg_attr(not(feature = "gas"), allow(dead_code))]
     /// The battery, where its wires are.
     fn battery(&self) -> Option<Box<dyn BatteryGauge>> {
         None

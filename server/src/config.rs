@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_configuration_of_the_demo_has_no_mistake() {
-        let (checked, diagnostics) = check(include_str!("demo/site.toml"), "demo.toml");
+        let (checked, diagnostics) = check(&crate::demo::CONFIG.join("\n"), "demo.toml");
         assert!(
             checked.is_some() && diagnostics.list().is_empty(),
             "{}",

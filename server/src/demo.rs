@@ -18,8 +18,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use utoipa_axum::router::OpenApiRouter;
 
-/// The demo's configuration; `@DIR@` is the state directory.
-const CONFIG: &str = include_str!("demo/site.toml");
+/// The demo's configuration, a part for each service that is built in; `@DIR@` is the state directory.
+pub(crate) const CONFIG: &[&str] = &[
+    include_str!("demo/site.toml"),
+    #[cfg(feature = "gas")]
+    include_str!("demo/gas.toml"),
+    #[cfg(feature = "panel")]
+    include_str!("demo/panel.toml"),
+];
 
 /// Runs until Ctrl+C.
 ///
@@ -75,7 +81,7 @@ fn prepare(dir: &Path) -> std::io::Result<PathBuf> {
         .to_string()
         .replace('\\', "\\\\")
         .replace('"', "\\\"");
-    std::fs::write(&file, CONFIG.replace("@DIR@", &name))?;
+    std::fs::write(&file, CONFIG.join("\n").replace("@DIR@", &name))?;
     #[cfg(feature = "panel")]
     media::write(
         &dir.join("media"),

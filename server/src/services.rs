@@ -4,8 +4,8 @@ use crate::board::{self, Board};
 use crate::bootstrap::Bootstrap;
 use crate::config::Checked;
 use crate::exit::Failure;
+use leitstand_kit::Context;
 use leitstand_kit::supervisor::Plan;
-use leitstand_kit::{Context, Exit};
 
 /// Builds every configured service, in start order: what people's safety hangs on comes first.
 ///
@@ -18,6 +18,8 @@ pub(crate) fn plans(
     board: &dyn Board,
 ) -> Result<Vec<Plan>, Failure> {
     let mut plans = Vec::new();
+    #[cfg(not(feature = "gas"))]
+    let _ = (bootstrap, board);
     #[cfg(feature = "gas")]
     if let Some(site) = &config.gas {
         let ports = site
@@ -35,7 +37,11 @@ pub(crate) fn plans(
             config_drift: bootstrap.drift,
         };
         let gas = leitstand_gas::build(setup, cx).map_err(|e| {
-            Failure::because(Exit::RuntimeInformation, "starting the gas service", &e)
+            Failure::because(
+                leitstand_kit::Exit::RuntimeInformation,
+                "starting the gas service",
+                &e,
+            )
         })?;
         plans.push(gas.into_plan());
     }
