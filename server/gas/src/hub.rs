@@ -9,6 +9,7 @@ use crate::supply::Wired;
 use crate::task::Order;
 use crate::view::Snapshot;
 use leitstand_core::gas::{Command, Refusal};
+use leitstand_kit::access::Caller;
 use leitstand_kit::api::Problem;
 use leitstand_kit::store::state_file::Generation;
 use sha2::{Digest as _, Sha256};
@@ -101,14 +102,14 @@ impl Hub {
     pub(crate) async fn order(
         &self,
         what: Command,
-        by: &str,
+        caller: &Caller,
         reason: Option<String>,
         service: Option<(String, String)>,
     ) -> Result<(), Problem> {
         let (reply, answer) = oneshot::channel();
         let order = Order {
             what,
-            by: by.to_owned(),
+            caller: caller.clone(),
             reason,
             service,
             reply,

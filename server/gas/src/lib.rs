@@ -23,6 +23,7 @@
 //! | `service` | threads started, watched, stopped; the safe state |
 //! | `hub` | long-lived handles behind the routes; carries out orders |
 //! | `api`, [`view`], `snapshot` | HTTP, its JSON, and how that is made from the station |
+//! | `audit` | what a person's command changed, before and after |
 //! | `facts` | events as journal entries, and the way back |
 //! | [`bus`] | the bus thread |
 //! | [`replay`], [`import`], [`simulate`] | recorded readings, foreign configurations, made-up values |
@@ -31,6 +32,7 @@
 //! HAL crates, environment variables, other services, decisions.
 
 mod api;
+mod audit;
 pub mod bus;
 pub mod config;
 mod facts;

@@ -3,6 +3,7 @@
 //! Inputs, commands and deadlines go in; journal entries, images and snapshots come out, all by hand-overs that
 //! never wait. The thread does no file access, no network and no database after its start.
 
+use crate::audit;
 use crate::facts;
 use crate::hub::Hub;
 use crate::persist::{self, Desk, Notes, Saved};
@@ -18,6 +19,7 @@ use leitstand_core::gas::{
 use leitstand_core::machine::Machine as _;
 use leitstand_core::time::Instant;
 use leitstand_core::units::Concentration;
+use leitstand_kit::access::Caller;
 use leitstand_kit::events::Pending;
 use leitstand_kit::store::state_file::Generation;
 use leitstand_kit::{Context, Heartbeat, NewEvent, Severity};
@@ -50,7 +52,7 @@ pub(crate) struct Order {
     /// What.
     pub(crate) what: Command,
     /// Who, for the journal.
-    pub(crate) by: String,
+    pub(crate) caller: Caller,
     /// Why, as they said.
     pub(crate) reason: Option<String>,
     /// With [`Command::ServiceDone`]: who did it, and what they noted.
@@ -252,6 +254,7 @@ impl Evaluation {
 
     fn order(&mut self, order: Order) {
         let now = self.cx.clock.now();
+        let before = audit::subject(&self.hub.site, &self.station, &order.what);
         let result = self.station.step(now, Input::Command(order.what));
         if result.is_ok() {
             self.note(&order);
@@ -259,6 +262,14 @@ impl Evaluation {
             self.dirty = true;
         }
         self.drain(Some(&order));
+        if result.is_ok() {
+            let after = audit::subject(&self.hub.site, &self.station, &order.what);
+            let what = audit::verb(&self.hub.site, &order.what);
+            let entry = self
+                .cx
+                .audit(facts::SERVICE, &order.caller, &what, before, after);
+            self.receipts.push(entry);
+        }
         self.changed = true;
         self.answers.push(Answer {
             reply: order.reply,
@@ -271,7 +282,7 @@ impl Evaluation {
         let wall = self.cx.clock.wall();
         let site = &self.hub.site;
         let note = Annotation {
-            by: order.by.clone(),
+            by: order.caller.name.clone(),
             reason: order.reason.clone(),
             unix_ms: wall.unix_ms,
         };
@@ -297,7 +308,7 @@ impl Evaluation {
                 self.notes.services.push(ServiceDone {
                     by,
                     note,
-                    entered_by: order.by.clone(),
+                    entered_by: order.caller.name.clone(),
                     unix_ms: wall.unix_ms,
                     synced: wall.synced,
                     operating_s: self.station.runtime().operating_s,
@@ -380,7 +391,7 @@ impl Evaluation {
         while let Some(event) = self.station.poll_output() {
             let mut entry = facts::entry(&self.hub.site, &event);
             if let Some(order) = order {
-                entry = entry.actor(order.by.clone());
+                entry = entry.actor(order.caller.name.clone());
                 if let (Some(reason), Some(data)) = (&order.reason, entry.data.as_object_mut()) {
                     data.insert("reason".into(), reason.clone().into());
                 }

@@ -176,7 +176,7 @@ impl Hub {
         make: impl FnOnce(AlarmKey) -> Command,
     ) -> Answer<Alarm> {
         let key = self.alarm(id)?;
-        self.order(make(key), &caller.name, reason, None).await?;
+        self.order(make(key), caller, reason, None).await?;
         alarm_view(self, id).map(Json)
     }
 
@@ -186,7 +186,7 @@ impl Hub {
         caller: &Caller,
         reason: Option<String>,
     ) -> Answer<Status> {
-        self.order(what, &caller.name, reason, None).await?;
+        self.order(what, caller, reason, None).await?;
         Ok(Json(self.latest()?.status.clone()))
     }
 }
@@ -300,7 +300,7 @@ pub(super) async fn set_output(
         mode,
         span: given.minutes.map(minutes),
     };
-    hub.order(what, &caller.name, why, None).await?;
+    hub.order(what, &caller, why, None).await?;
     output_view(&hub, &id).map(Json)
 }
 
@@ -327,13 +327,8 @@ pub(super) async fn inhibit(
     let cell = hub.cell(&id)?;
     let why = text("reason", given.reason)?;
     let span = minutes(given.minutes);
-    hub.order(
-        Command::Inhibit { cell, span },
-        &caller.name,
-        Some(why),
-        None,
-    )
-    .await?;
+    hub.order(Command::Inhibit { cell, span }, &caller, Some(why), None)
+        .await?;
     hub.cell_view(cell).map(Json)
 }
 
@@ -347,7 +342,7 @@ pub(super) async fn out_of_service(
 ) -> Answer<Cell> {
     let cell = hub.cell(&id)?;
     let why = text("reason", given.reason)?;
-    hub.order(Command::OutOfService(cell), &caller.name, Some(why), None)
+    hub.order(Command::OutOfService(cell), &caller, Some(why), None)
         .await?;
     hub.cell_view(cell).map(Json)
 }
@@ -363,7 +358,7 @@ pub(super) async fn return_to_service(
     let cell = hub.cell(&id)?;
     hub.order(
         Command::ReturnToService(cell),
-        &caller.name,
+        &caller,
         reason(why.reason)?,
         None,
     )
@@ -382,7 +377,7 @@ pub(super) async fn confirm_calibration(
     let cell = hub.cell(&id)?;
     hub.order(
         Command::ConfirmCalibration(cell),
-        &caller.name,
+        &caller,
         reason(why.reason)?,
         None,
     )
@@ -400,7 +395,7 @@ pub(super) async fn service_done(
     let by = text("by", given.by)?;
     let note = text("note", given.note)?;
     let why = Some(format!("{by}: {note}"));
-    hub.order(Command::ServiceDone, &caller.name, why, Some((by, note)))
+    hub.order(Command::ServiceDone, &caller, why, Some((by, note)))
         .await?;
     Ok(Json(hub.latest()?.service.clone()))
 }
@@ -419,7 +414,7 @@ pub(super) async fn check_done(
         .ok_or_else(|| refused(Refusal::Unknown))?;
     hub.order(
         Command::CheckDone(check),
-        &caller.name,
+        &caller,
         reason(why.reason)?,
         None,
     )

@@ -8,6 +8,7 @@ use leitstand_core::gas::status::Mode;
 use leitstand_core::gas::{CellIndex, Command, Input, OutputIndex, Reading};
 use leitstand_core::units::Concentration;
 use leitstand_kit::CancellationToken;
+use leitstand_kit::auth::{Caller, Role, Via};
 use leitstand_kit::events::Filter;
 use std::path::Path;
 
@@ -61,6 +62,14 @@ fn site(text: &str) -> Arc<GasSite> {
     site.unwrap_or_else(|| panic!("{}", diags.report(false)))
 }
 
+fn anna() -> Caller {
+    Caller {
+        name: "anna".into(),
+        role: Role::Engineer,
+        via: Via::Session,
+    }
+}
+
 /// A running service; dropped without a farewell unless stopped.
 struct Running {
     hub: Arc<Hub>,
@@ -110,7 +119,7 @@ impl Running {
 
     async fn order(&self, what: Command) -> Result<(), u16> {
         self.hub
-            .order(what, "anna", Some("test".into()), None)
+            .order(what, &anna(), Some("test".into()), None)
             .await
             .map_err(|p| p.status)
     }
@@ -163,6 +172,16 @@ async fn a_latched_alarm_outlives_a_restart_with_its_acknowledgement() {
         "nothing to acknowledge"
     );
     assert_eq!(first.state("z.high"), "latched_ack");
+    let filter = Filter {
+        kind: Some("Audited".into()),
+        ..Filter::default()
+    };
+    let audited = first.cx.events.query(filter).await.unwrap().items;
+    let entry = audited.last().unwrap();
+    assert_eq!(entry.text, "alarm.acknowledge z.high");
+    assert_eq!(entry.actor.as_deref(), Some("anna"));
+    assert_eq!(entry.data["before"]["state"], "latched_unack");
+    assert_eq!(entry.data["after"]["state"], "latched_ack");
     first.stop().await.unwrap();
 
     let second = Running::start(dir.path(), SITE);
@@ -353,7 +372,7 @@ async fn an_order_that_cannot_be_stored_says_so() {
     std::fs::create_dir_all(path.join("in the way")).unwrap();
     let problem = running
         .hub
-        .order(Command::Silence, "anna", None, None)
+        .order(Command::Silence, &anna(), None, None)
         .await
         .unwrap_err();
     assert_eq!((problem.status, problem.code.as_str()), (503, "not_stored"));
