@@ -2,10 +2,9 @@
 
 use crate::garage::Garage;
 use leitstand_hal_mock::fault::Fault;
-use leitstand_tests::wait::{PATIENCE, until};
+use leitstand_tests::wait::until;
 use leitstand_tests::{Server, leitstand};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 const SNAPSHOT: &str = "/api/v1/gas/snapshot";
 
@@ -163,14 +162,17 @@ fn reads_answer_while_the_bus_times_out() {
     for address in [1, 34] {
         garage.fault(address, Fault::Silence, true);
     }
-    // A scan takes 12 s a device from now on. No read may notice; the bound is far below one timeout and far above
-    // what a busy machine needs.
-    let begun = Instant::now();
+    // Every try ends in a timeout of 2 s from now on, and a poll of a device in 12 s of them. A read that waited for
+    // the bus would see the timeouts of its device go up.
     let fault = snapshot_until(&server, "silence is a fault", |s| {
         s["cells"][0]["quality"] == "fault"
     });
     assert_eq!(fault["cells"][0]["fault"], "silence");
-    assert!(begun.elapsed() < PATIENCE / 2);
+    let polls = |snapshot: &Value| -> u64 {
+        let devices = snapshot["buses"][0]["devices"].as_array().unwrap();
+        devices.iter().map(|d| d["timeout"].as_u64().unwrap()).sum()
+    };
+    let before = polls(&server.get(SNAPSHOT).json());
     for path in [
         "/snapshot",
         "/zones/zone1",
@@ -178,15 +180,18 @@ fn reads_answer_while_the_bus_times_out() {
         "/cells/co_1/history?window=60&step=1",
         "/status",
     ] {
-        let begun = Instant::now();
-        let reply = server.get(&format!("/api/v1/gas{path}"));
-        assert_eq!(reply.status, 200, "{path}");
-        assert!(
-            begun.elapsed() < Duration::from_secs(1),
-            "{path} took {:?}",
-            begun.elapsed()
+        assert_eq!(
+            server.get(&format!("/api/v1/gas{path}")).status,
+            200,
+            "{path}"
         );
     }
+    let after = polls(&server.get(SNAPSHOT).json());
+    assert!(
+        after - before < 5,
+        "five reads took {} timeouts",
+        after - before
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The sections `[gas]` and `[power]` of the configuration file.
 //!
-//! [`raw`] is the literal shape with its documentation, from which schema and reference are made; [`check`]
+//! `raw` is the literal shape with its documentation, from which schema and reference are made; [`check`]
 //! turns it into a [`GasSite`](crate::site::GasSite) and reports every mistake with its key. A part of the check a
 //! file: `devices`, `cells`, `outputs`, `zones`, `supply`, and `verdict` for what the core finds.
 
