@@ -130,6 +130,17 @@ impl Drop for Chrome {
 
 impl Wire {
     fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
+        self.try_call(session, method, params)
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The result, or the error that the browser answers.
+    fn try_call(
+        &mut self,
+        session: Option<&str>,
+        method: &str,
+        params: Value,
+    ) -> Result<Value, Value> {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": params});
         if let Some(session) = session {
@@ -148,8 +159,10 @@ impl Wire {
             };
             let answer: Value = serde_json::from_str(&text).expect("JSON from chromium");
             if answer["id"] == self.last_id {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].clone();
+                return match &answer["error"] {
+                    Value::Null => Ok(answer["result"].clone()),
+                    error => Err(error.clone()),
+                };
             }
             if answer["id"].is_null() {
                 self.events.push_back(answer);
@@ -220,14 +233,12 @@ impl Tab {
     pub(crate) fn wait(&self, what: &str, script: &str) -> Value {
         let start = Instant::now();
         loop {
-            // While a page loads there may be no context to ask.
-            let answer = self.call("Runtime.evaluate", json!({"expression": format!("(() => {{ try {{ return {script} }} catch {{ return null }} }})()"), "returnByValue": true}));
-            let value = &answer["result"]["value"];
+            let value = self.peek(script);
             if !matches!(value, Value::Null | Value::Bool(false))
-                && *value != json!(0)
-                && *value != json!("")
+                && value != json!(0)
+                && value != json!("")
             {
-                return value.clone();
+                return value;
             }
             if start.elapsed() > PATIENCE {
                 let shown = self.eval("document.body.innerText");
@@ -241,18 +252,39 @@ impl Tab {
         }
     }
 
-    /// Clicks as a hand does: at a place on the screen. Fails when something else lies there.
-    /// `script` answers the element.
+    /// Clicks as a hand does: at a place on the screen. Fails when something else lies there. Looks and clicks
+    /// again when the page moved the thing away between the look and the click. `script` answers the element.
     pub(crate) fn click(&self, what: &str, script: &str) {
-        // Live pages move things; look again until the place is its own.
-        let place = self.wait(&format!("{what} can be clicked"), &format!(
-            "(() => {{ const node = {script}; if (!node || node.disabled) return null; node.scrollIntoView({{block: 'center', behavior: 'instant'}});
+        loop {
+            let place = self.wait(
+                &format!("{what} can be clicked"),
+                &format!(
+                    "(() => {{ const node = {script}; if (!node || node.disabled) return null; node.scrollIntoView({{block: 'center', behavior: 'instant'}});
              const r = node.getBoundingClientRect(); const x = r.x + r.width / 2, y = r.y + r.height / 2;
-             return node.contains(document.elementFromPoint(x, y)) ? {{x, y}} : null }})()"
-        ));
-        for kind in ["mousePressed", "mouseReleased"] {
-            self.call("Input.dispatchMouseEvent", json!({"type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1}));
+             if (!node.contains(document.elementFromPoint(x, y))) return null;
+             window.missed = true; node.addEventListener('click', () => window.missed = false, {{once: true, capture: true}});
+             return {{x, y}} }})()"
+                ),
+            );
+            for kind in ["mousePressed", "mouseReleased"] {
+                self.call("Input.dispatchMouseEvent", json!({"type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1}));
+            }
+            // A click that leads to another page leaves nothing to ask behind.
+            if self.peek("window.missed") != json!(true) {
+                return;
+            }
         }
+    }
+
+    /// As [`eval`](Self::eval), null where there is no page to ask or it throws.
+    fn peek(&self, script: &str) -> Value {
+        let script = format!("(() => {{ try {{ return {script} }} catch {{ return null }} }})()");
+        let params = json!({"expression": script, "returnByValue": true});
+        let answer =
+            self.wire
+                .borrow_mut()
+                .try_call(Some(&self.session), "Runtime.evaluate", params);
+        answer.map_or(Value::Null, |answer| answer["result"]["value"].clone())
     }
 
     /// Presses a key, with Control held when `control`.
