@@ -1,7 +1,7 @@
 //! The evaluation thread: it owns the station, and nobody else touches it.
 //!
 //! Inputs, commands and deadlines go in; journal entries, images and snapshots come out, all by hand-overs that
-//! never wait. The thread does no file access, no network and no database after its start.
+//! never wait. After its start the thread touches no disk, no network and no database.
 
 use crate::audit;
 use crate::facts;
