@@ -551,3 +551,44 @@ fn the_vote_is_taken_anew_when_a_cell_returns() {
         "#]],
     );
 }
+
+#[test]
+fn a_higher_stage_switches_the_outputs_of_lower_ones_whatever_their_gas() {
+    let mut plan = zone_of(2);
+    plan.cells[1].kind = 1;
+    let mut carbon_monoxide = set_point(&plan, 1, 30.0, 5.0);
+    carbon_monoxide.cells = CellSet::of([CellIndex(0)]);
+    let mut nitrogen_dioxide = latching(set_point(&plan, 3, 150.0, 10.0));
+    nitrogen_dioxide.cells = CellSet::of([CellIndex(1)]);
+    switches(
+        &mut plan,
+        &mut carbon_monoxide,
+        OutputKind::Relay,
+        ActionMode::Follow,
+    );
+    switches(
+        &mut plan,
+        &mut nitrogen_dioxide,
+        OutputKind::Relay,
+        ActionMode::Follow,
+    );
+    plan.set_points.extend([carbon_monoxide, nitrogen_dioxide]);
+    check(
+        &plan,
+        "1 b 151 | 2 b 10 | 3 ack | 4 reset ap3",
+        expect![[r#"
+            1 ap3 ActiveUnack 151
+            1 zone 0 ap3
+            1 horn on
+            1 out0 on
+            1 out1 on
+            2 ap3 LatchedUnack 10
+            3 ap3 LatchedAck 10
+            3 horn off
+            4 ap3 Normal 10
+            4 zone 0 normal
+            4 out0 off
+            4 out1 off
+        "#]],
+    );
+}

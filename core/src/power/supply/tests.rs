@@ -112,7 +112,7 @@ fn check(script: &str, expect: Expect) {
 #[test]
 fn golden_mains_lost_and_back() {
     check(
-        "0 on | 10 off | 11.9 on | 20 off | 22 . | 30 on | 39 off | 39.5 on | 49.5 .",
+        "0 on | 10 off | 11.9 on | 20 off | 21.9 off | 22 . | 30 on | 38.9 on | 39 off | 39.5 on | 45 on | 49.4 on | 49.5 .",
         expect![[r#"
             0 mains
             22 on_battery
