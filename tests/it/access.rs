@@ -137,10 +137,9 @@ fn a_viewer_looks_and_changes_nothing() {
     let mut server = off_loopback();
     let viewer = token(&server, "screen", "viewer");
     server.use_token(Some(viewer));
-    assert_eq!(
-        server.get("/api/v1/gas/snapshot").ok()["zones"][0]["id"],
-        "z"
-    );
+    server.wait_for("a viewer sees the zone", "/api/v1/gas/snapshot", |s| {
+        (s["zones"][0]["id"] == "z").then_some(())
+    });
     let refused = server.post("/api/v1/gas/alarms/ack-all", &json!({}));
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert_eq!(

@@ -30,7 +30,11 @@ pub(crate) fn run(data: &[u8]) {
         site.plan.check(|mistake| mistakes.push(mistake));
         assert!(mistakes.is_empty(), "accepted with {mistakes:?}");
         for key in site.alarm_keys() {
-            assert_eq!(site.alarm(&site.alarm_id(key)), Some(key), "alarm ids are unique");
+            assert_eq!(
+                site.alarm(&site.alarm_id(key)),
+                Some(key),
+                "alarm ids are unique"
+            );
         }
         for bus in &site.buses {
             assert!(leitstand_gas::bus::plan(bus).is_ok() || bus.devices.is_empty());
