@@ -613,7 +613,8 @@ fn mains_failing_is_a_fault_and_no_gas_alarm() {
         16 Supply { state: Mains }
         16 Power Normal
         16 healthy on
-    "#]].assert_eq(&bench.log);
+    "#]]
+    .assert_eq(&bench.log);
 }
 
 #[test]
@@ -645,7 +646,8 @@ fn a_battery_test_waits_for_calm_and_ends_at_an_alarm() {
         7 out0 on
         7 out1 on
         7 out2 on
-    "#]].assert_eq(&bench.log);
+    "#]]
+    .assert_eq(&bench.log);
     assert_eq!(
         Bench::new(&plain()).station.step(Instant::ZERO, test),
         Err(Refusal::NoBattery)
@@ -679,7 +681,8 @@ fn a_service_falls_due_at_its_day_and_a_check_of_its_own() {
         86400 Service { state: Soon }
         86400 CheckState { check: Visual, state: Due }
         2678400 Service { state: Due }
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
     assert_eq!(bench.station.runtime().service.days_left, 31);
 }
 
