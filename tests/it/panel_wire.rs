@@ -225,7 +225,7 @@ fn lit(board: &Handle) -> Vec<u8> {
 fn v2_is_negotiated() {
     let cable = plug_in(Options::new(size(10)), Offer::Auto);
     let at = cable.host.online(1, Protocol::V2);
-    println!("online with v2 {at:?} after power-on and open");
+    eprintln!("online with v2 {at:?} after power-on and open");
     cable.board.tap(id(3));
     cable.host.nth("a release", 1, |event| {
         matches!(event, BoardEvent::Release(_))
@@ -252,7 +252,7 @@ fn a_thousand_presses(offer: Offer, protocol: Protocol) {
     cable.host.nth("the last release", 1000, |event| {
         matches!(event, BoardEvent::Release(_))
     });
-    println!("1000 presses in {protocol:?}: {:?}", begun.elapsed());
+    eprintln!("1000 presses in {protocol:?}: {:?}", begun.elapsed());
     assert_eq!(cable.host.presses(), made);
     let stats = cable.host.stats();
     assert_eq!(
@@ -330,7 +330,7 @@ fn g_rx_12_unplug_and_replug() {
         (lit(&cable.board) == [4]).then_some(())
     });
     let relit = cable.host.shared.begun.elapsed();
-    println!(
+    eprintln!(
         "offline {:?} after unplug; online {:?} and LED lit {:?} after replug",
         offline.saturating_sub(pulled),
         online.saturating_sub(plugged),

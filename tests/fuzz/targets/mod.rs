@@ -10,8 +10,11 @@ pub(crate) mod panel_frames;
 pub(crate) mod panel_text;
 pub(crate) mod rtu;
 
+/// Feeds one input; panics when something is wrong.
+pub(crate) type Target = fn(&[u8]);
+
 /// Name, which is the folder in `corpus/`, and function of every target.
-pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
+pub(crate) const ALL: &[(&str, Target)] = &[
     ("config", config::run),
     ("panel_frames", panel_frames::run),
     ("panel_text", panel_text::run),

@@ -50,13 +50,13 @@ impl Script<'_> {
             0xfe => Step::Wait(u64::from(self.byte()) * 20),
             0xfd => Step::Led(self.byte()),
             0xfc => Step::Command(self.byte()),
-            0xfb => Step::Frame(self.from_device(), self.from_host()),
+            0xfb => Step::Frame(self.device_frame(), self.host_frame()),
             0xfa => Step::Reopen,
             byte => Step::Byte(byte),
         })
     }
 
-    fn from_device(&mut self) -> frame::FromDevice {
+    fn device_frame(&mut self) -> frame::FromDevice {
         use frame::FromDevice as M;
         let (kind, a, b, word) = (self.byte(), self.byte(), self.byte(), self.word());
         let seq = u16::from_le_bytes([a, word as u8]);
@@ -98,7 +98,7 @@ impl Script<'_> {
         }
     }
 
-    fn from_host(&mut self) -> frame::FromHost {
+    fn host_frame(&mut self) -> frame::FromHost {
         use frame::FromHost as M;
         let (kind, tag, id) = (self.byte(), self.byte(), self.byte());
         match kind % 12 {
