@@ -24,7 +24,7 @@ pub(crate) fn plan(rng: &mut Rng) -> SimPlan {
     let mut plan = SimPlan::new();
     plan.buses = 1;
     let cells = rng.within(2, 6) as u8;
-    let cycle = Duration::from_secs(rng.pick(&[1, 2, 3, 5]));
+    let cycle = Duration::from_secs(rng.pick(&[1, 2, 5, 5, 5]));
     for _ in 0..cells {
         let mut cell = CellPlan::new(milli(0), milli(300));
         cell.bus = Some(BusIndex(0));
