@@ -39,6 +39,8 @@ const READ_SLICE: Duration = Duration::from_millis(10);
 /// How often to look for a board that is not there. Reasoning: it must be online 1 s after it is plugged in, and
 /// a look costs one look-up of a path.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
+// A loss shows at the next read, a return at the next look: both within the second that is asked for.
+const _: () = assert!(READ_SLICE.as_millis() < 1000 && RETRY_FIRST.as_millis() < 1000);
 /// Longest pause while the device is there but cannot be used (taken, forbidden, silent).
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// Commands that wait for the thread. Full: all LED commands but the newest are dropped.

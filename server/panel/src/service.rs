@@ -578,5 +578,5 @@ impl Shell<'_> {
 }
 
 #[cfg(test)]
-#[path = "service_tests.rs"]
+#[path = "service_tests/mod.rs"]
 mod tests;
