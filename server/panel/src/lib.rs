@@ -18,7 +18,6 @@
 //! | [`socket`] | handshake and reading of one screen |
 //! | [`wire`] | the messages of `/ws` |
 //! | [`media`], [`sniff`] | files, manifest, revision; what a file really is |
-//! | [`demo_media`] | pictures and sounds for the demonstration |
 //! | [`latency`] | percentiles of the last plays |
 //! | `service`, `api`, `view` | the instance, the routes, the JSON |
 //!
@@ -32,7 +31,6 @@
 mod api;
 pub mod cable;
 pub mod config;
-pub mod demo_media;
 pub mod fanout;
 pub mod latency;
 mod limit;
