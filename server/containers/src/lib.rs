@@ -1,0 +1,1 @@
+//! Isolated runtimes on request: under way.

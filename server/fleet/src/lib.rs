@@ -1,0 +1,1 @@
+//! Fleet Protocol v2 External Server: under way.

@@ -1,0 +1,1 @@
+//! Model manager: under way.
