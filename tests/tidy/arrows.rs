@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const CORE: &str = "leitstand-core";
 const HAL_LINUX: &str = "leitstand-hal-linux";
 const HAL_MOCK: &str = "leitstand-hal-mock";
+const FIRMWARE: &str = "leitstand-firmware";
 const KIT: &str = "leitstand-kit";
 const GAS: &str = "leitstand-gas";
 const PANEL: &str = "leitstand-panel";
@@ -14,15 +15,19 @@ const TESTS: &str = "leitstand-tests";
 
 /// What a workspace crate may depend on besides itself. A crate that is not listed is a mistake: think about
 /// its place first.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     (CORE, &[]),
     (HAL_LINUX, &[CORE]),
     (HAL_MOCK, &[CORE]),
+    (FIRMWARE, &[CORE]),
     (KIT, &[CORE]),
     (GAS, &[CORE, KIT]),
     (PANEL, &[CORE, KIT]),
     (SERVER, &[CORE, GAS, HAL_LINUX, HAL_MOCK, KIT, PANEL]),
-    (TESTS, &[SERVER, CORE, GAS, HAL_LINUX, HAL_MOCK, KIT, PANEL]),
+    (
+        TESTS,
+        &[SERVER, CORE, FIRMWARE, GAS, HAL_LINUX, HAL_MOCK, KIT, PANEL],
+    ),
 ];
 
 /// Dependencies that only these crates may name directly: weight stays where it is used.

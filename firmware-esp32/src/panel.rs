@@ -1,0 +1,123 @@
+//! The panel's super-loop: one `step`, called again and again.
+//!
+//! ```text
+//! every step          cable -> Board -> cable, watchdog
+//! every scan period   input chain -> Board -> output chain, brightness
+//! ```
+//!
+//! The scan is paced absolutely: a late step does not shift the next one, and a stall is not made up for.
+
+#[cfg(test)]
+#[path = "panel/tests.rs"]
+mod tests;
+
+use embedded_hal::pwm::SetDutyCycle;
+use leitstand_core::panel::board::{self, Board};
+use leitstand_core::panel::chain::{ReadChain, WriteChain};
+use leitstand_core::time::{Duration, Instant};
+
+use crate::chains::Chains;
+use crate::dimmer::Dimmer;
+use crate::link::Link;
+use crate::watchdog::Watchdog;
+
+/// Bytes taken from the cable in one step. Reasoning: at 115 200 baud 6 bytes come in a scan of 5 ms, over USB
+/// one packet of 64; twice that never delays the next scan by more than the bytes cost to parse.
+const BYTES_PER_STEP: usize = 128;
+/// How often the cable is looked at between scans.
+const POLL: Duration = Duration::from_millis(1);
+
+/// What a panel board is made of.
+pub struct Hardware<I: ReadChain, O, L, P, W> {
+    /// Buttons and LEDs.
+    pub chains: Chains<I, O>,
+    /// The cable to the host.
+    pub link: L,
+    /// The output-enable line.
+    pub dimmer: Dimmer<P>,
+    /// What resets a board that hangs.
+    pub watchdog: W,
+}
+
+/// A running panel.
+pub struct Panel<I: ReadChain, O, L, P, W> {
+    board: Board,
+    hardware: Hardware<I, O, L, P, W>,
+    scan: Duration,
+    next_scan: Instant,
+}
+
+impl<I, O, L, P, W> Panel<I, O, L, P, W>
+where
+    I: ReadChain,
+    O: WriteChain<Bus = I::Bus>,
+    L: Link,
+    P: SetDutyCycle,
+    W: Watchdog,
+{
+    /// A panel that starts at `now`. LEDs stay dark until the first scan.
+    pub fn new(now: Instant, config: board::Config, hardware: Hardware<I, O, L, P, W>) -> Self {
+        Self {
+            scan: config.scan,
+            board: Board::new(now, config),
+            hardware,
+            next_scan: now,
+        }
+    }
+
+    /// Does what is due at `now` and returns when to come back; earlier is harmless.
+    pub fn step(&mut self, now: Instant) -> Instant {
+        self.listen(now);
+        if now >= self.next_scan {
+            self.scan(now);
+            let next = self.next_scan + self.scan;
+            self.next_scan = if next <= now { now + self.scan } else { next };
+        }
+        self.speak();
+        self.hardware.watchdog.feed();
+        self.next_scan.min(now + POLL)
+    }
+
+    /// The application, for its status.
+    pub fn board(&mut self) -> &mut Board {
+        &mut self.board
+    }
+
+    /// The parts, for whoever owns the loop.
+    pub fn hardware(&mut self) -> &mut Hardware<I, O, L, P, W> {
+        &mut self.hardware
+    }
+
+    fn listen(&mut self, now: Instant) {
+        for _ in 0..BYTES_PER_STEP {
+            let Some(byte) = self.hardware.link.poll_read() else {
+                break;
+            };
+            self.board.receive(now, &[byte]);
+        }
+    }
+
+    fn scan(&mut self, now: Instant) {
+        let chains = &mut self.hardware.chains;
+        let read = chains.read();
+        self.board.scan(now, read.as_deref().ok());
+        // An image that did not get through is repeated at the next scan; only one that stands is lit.
+        if chains.write(&self.board.led_bytes(now)).is_ok() {
+            self.hardware.dimmer.show(self.board.brightness());
+        }
+    }
+
+    fn speak(&mut self) {
+        loop {
+            let bytes = self.board.outgoing();
+            if bytes.is_empty() {
+                return;
+            }
+            let taken = self.hardware.link.try_write(bytes);
+            if taken == 0 {
+                return;
+            }
+            self.board.sent(taken);
+        }
+    }
+}
