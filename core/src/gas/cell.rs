@@ -9,9 +9,10 @@
 //! healthy, warm, and neither inhibited nor out of service; otherwise its contributions are frozen.
 
 use super::analog::{self, Loop};
+use super::bump::Bump;
 use super::mean::{History, Windows};
 use super::plan::CellPlan;
-use super::ra_gas::Calibration;
+use super::ra_gas::{Calibration, Channel};
 use super::reading::{FaultCode, Reading, Warning, Warnings};
 use super::status::{CellStatus, Overlay, OverlayKind, Quality};
 use crate::limits::{
@@ -68,7 +69,9 @@ pub(super) struct Cell<const N: usize> {
     pub(super) warnings: Warnings,
     pub(super) mask: Option<Overlay>,
     pub(super) commissioned: Option<Calibration>,
-    seen_calibration: Option<Calibration>,
+    /// What the device said last, also when that is no valid reading.
+    channel: Option<(Instant, Channel)>,
+    pub(super) bump: Option<Bump>,
     /// Readings before this do not count.
     warm_at: Instant,
     /// Failed polls in a row.
@@ -90,7 +93,8 @@ impl<const N: usize> Cell<N> {
             warnings: Warnings::default(),
             mask: None,
             commissioned,
-            seen_calibration: None,
+            channel: None,
+            bump: None,
             warm_at: now + warmup,
             failed: 0,
             silent_at: now + SILENCE_MAX,
@@ -144,6 +148,9 @@ impl<const N: usize> Cell<N> {
         reading: Reading,
         windows: &Windows,
     ) -> Change {
+        if let Reading::RaGas(channel) = reading {
+            self.channel = Some((now, channel));
+        }
         match self.understand(plan, reading) {
             Meaning::Value {
                 raw,
@@ -203,7 +210,8 @@ impl<const N: usize> Cell<N> {
         let suspect = self.suspect.map(|(since, _)| since + HELD_SPAN);
         let warm = (now < self.warm_at).then_some(self.warm_at);
         let mask = self.mask.and_then(|mask| mask.until);
-        [silence, suspect, warm, mask, self.stuck_at(plan)]
+        let bump = self.bump.map(|bump| bump.until);
+        [silence, suspect, warm, mask, bump, self.stuck_at(plan)]
             .into_iter()
             .flatten()
             .min()
@@ -213,7 +221,7 @@ impl<const N: usize> Cell<N> {
     pub(super) fn confirm_calibration(&mut self) -> bool {
         let differed = self.warnings.has(Warning::CalibrationChanged);
         if differed {
-            self.commissioned = self.seen_calibration;
+            self.commissioned = self.channel.map(|(_, channel)| channel.calibration);
             self.warnings.set(Warning::CalibrationChanged, false);
         }
         differed
@@ -242,6 +250,17 @@ impl<const N: usize> Cell<N> {
         }
     }
 
+    /// The value that came at `now`, of a cell that is not faulty.
+    pub(super) fn last_good_at(&self, now: Instant) -> Option<Concentration> {
+        let last = self.last.filter(|last| last.at == now)?;
+        self.fault().is_none().then_some(last.value)
+    }
+
+    /// What the device said last of this channel, and when; only RA-GAS sensors tell.
+    pub(super) const fn channel(&self) -> Option<(Instant, Channel)> {
+        self.channel
+    }
+
     pub(super) fn set_mask(&mut self, kind: OverlayKind, until: Option<Instant>) {
         self.mask = Some(Overlay { kind, until });
     }
@@ -253,7 +272,6 @@ impl<const N: usize> Cell<N> {
                 Ok(raw) => {
                     let calibration = channel.calibration;
                     let commissioned = *self.commissioned.get_or_insert(calibration);
-                    self.seen_calibration = Some(calibration);
                     let mut warnings = Warnings::default();
                     warnings.set(Warning::CalibrationChanged, commissioned != calibration);
                     judge(plan, raw, warnings, Some(i32::from(channel.adc)))

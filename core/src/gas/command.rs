@@ -1,10 +1,12 @@
 //! What can be fed to the station, and why it may say no.
 
 use super::index::{BusIndex, CellIndex, OutputIndex, SetPointIndex};
+use super::plan::Direction;
 use super::reading::Reading;
 use super::status::Mode;
 use crate::power::{Check, SupplyReading};
 use crate::time::Duration;
+use crate::units::Concentration;
 
 /// One input of [`Station::step`](super::Station::step).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,17 @@ pub enum Command {
     OutOfService(CellIndex),
     /// Ends [`Inhibit`](Self::Inhibit) and [`OutOfService`](Self::OutOfService).
     ReturnToService(CellIndex),
+    /// Gas is let onto the cell: it is inhibited for `span` (1 s..=8 h) and must reach `target` within it.
+    BumpTest {
+        /// Which.
+        cell: CellIndex,
+        /// What it must reach.
+        target: Concentration,
+        /// From which side.
+        direction: Direction,
+        /// How long.
+        span: Duration,
+    },
     /// The device's calibration is as it should be from now on.
     ConfirmCalibration(CellIndex),
     /// Stop the horn, nothing else. Never refused.

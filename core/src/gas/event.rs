@@ -1,6 +1,7 @@
 //! Facts in the past tense, in the order they happened. Names map one to one to the journal's.
 
 use super::alarm::AlarmState;
+use super::bump::BumpResult;
 use super::command::AlarmKey;
 use super::index::{BusIndex, CellIndex, OutputIndex, ZoneIndex};
 use super::reading::{FaultCode, Warning};
@@ -163,8 +164,41 @@ pub enum EventKind {
         /// Which cell.
         cell: CellIndex,
     },
+    /// `BumpTestStarted`, `BumpTestPassed`, `BumpTestFailed`, `BumpTestAborted`.
+    BumpTest {
+        /// Which cell.
+        cell: CellIndex,
+        /// How it stands.
+        result: BumpResult,
+    },
     /// `EventsLost`: so many events did not fit into the queue since the last drain. A defect of the caller.
     EventsLost(u32),
+}
+
+/// What happened to a bump test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BumpChange {
+    /// The window is open.
+    Started,
+    /// The cell saw the gas.
+    Passed,
+    /// The window ended without the gas being seen.
+    Failed,
+    /// The cell was returned to service before the window ended.
+    Aborted,
+}
+
+impl BumpChange {
+    /// The event's name in the journal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Started => "BumpTestStarted",
+            Self::Passed => "BumpTestPassed",
+            Self::Failed => "BumpTestFailed",
+            Self::Aborted => "BumpTestAborted",
+        }
+    }
 }
 
 /// What happened to an alarm. The names of the journal are `Alarm` + these.

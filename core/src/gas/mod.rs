@@ -21,6 +21,8 @@
 
 pub mod alarm;
 pub mod analog;
+pub mod bump;
+pub mod calibrate;
 mod cell;
 pub mod command;
 pub mod event;

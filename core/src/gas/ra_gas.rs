@@ -67,6 +67,12 @@ pub fn decode(registers: &[u16; REGISTERS], address: u8) -> Result<[Channel; 2],
 }
 
 impl Channel {
+    /// Whether the converter stands at one of its ends: a broken wire or a dead cell.
+    #[must_use]
+    pub const fn on_rail(&self) -> bool {
+        self.adc == 0 || self.adc >= ADC_MAX
+    }
+
     /// The concentration, unclamped: negative below the zero point.
     ///
     /// # Errors
@@ -88,7 +94,7 @@ impl Channel {
         if adc_zero == adc_span || ppm_zero == ppm_span {
             return Err(FaultCode::CalibrationInvalid);
         }
-        if self.adc == 0 || self.adc >= ADC_MAX {
+        if self.on_rail() {
             return Err(FaultCode::AdcRail);
         }
         let rise = (i64::from(ppm_span) - i64::from(ppm_zero)) * 1000;

@@ -4,6 +4,7 @@
 //! `step(now, Input::Tick)` (or [`Machine::handle_timeout`]) at [`Machine::poll_timeout`]. At one instant feed
 //! the inputs first, the tick last: `step` with an input runs only the deadlines **before** `now`.
 
+mod bump;
 mod commands;
 mod persist;
 mod refresh;
@@ -252,6 +253,7 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
         let warnings = self.cells[at].warnings;
         let plan = &self.plan.cells[at];
         let change = self.cells[at].reading(now, plan, reading, &self.windows);
+        self.bump_reading(now, cell, reading);
         self.dirty |= was_starting != self.cells[at].is_starting();
         if self.cells[at].warnings != warnings {
             self.tell_warnings(now, cell, warnings);
@@ -360,6 +362,7 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
             let change = self.cells[at].timeout(now, &self.plan.cells[at], &self.windows);
             self.tell_warnings(now, cell, warnings);
             self.cell_changed(now, cell, change);
+            self.bump_timeout(now, cell);
             if let (Some(mask), None) = (mask, self.cells[at].mask) {
                 self.unmasked(now, cell, mask.kind);
             }

@@ -6,7 +6,7 @@
 //!
 //! `a 31` value, `a 31ppb` nothing: values are in the cell's unit; `a x` timeout, `a crc`, `a !adc_rail` reported,
 //! `a 12.0mA` current, `ack`, `ack ap1`, `ack a`, `reset ap1`, `silence`, `button`, `shelve ap1 300`,
-//! `unshelve ap1`, `inhibit a 60`, `out a`, `return a`, `bus0 down`, `out3 on|off|auto`, `lamps 5`, `tick`.
+//! `unshelve ap1`, `inhibit a 60`, `bump a 30 60`, `out a`, `return a`, `bus0 down`, `out3 on|off|auto`, `lamps 5`, `tick`.
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
@@ -177,6 +177,15 @@ impl Bench {
                     span: seconds(2),
                 },
             ),
+            ["bump", name, target, _] => self.command(
+                now,
+                Command::BumpTest {
+                    cell: cell(name),
+                    target: milli(target.parse().unwrap()),
+                    direction: Direction::Rising,
+                    span: seconds(3),
+                },
+            ),
             ["out", name] => self.command(now, Command::OutOfService(cell(name))),
             ["return", name] => self.command(now, Command::ReturnToService(cell(name))),
             ["lamps", _] => self.command(now, Command::LampTest(seconds(1))),
@@ -333,6 +342,19 @@ impl Bench {
                     name(cell),
                     kind.as_str(),
                     if on { "on" } else { "off" }
+                )
+            }
+            EventKind::BumpTest { cell, result } => {
+                let decimal = |v: Concentration| f64::from(v.as_milli()) / 1000.0;
+                format!(
+                    "{} {} of {} peak {} after {}",
+                    name(cell),
+                    result.change.name(),
+                    decimal(result.target),
+                    result
+                        .peak
+                        .map_or("-".into(), |v| format!("{}", decimal(v))),
+                    result.after.as_secs()
                 )
             }
             kind => format!("{kind:?}"),

@@ -25,17 +25,13 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
             Command::Reset(key) => self.reset(now, key)?,
             Command::Shelve { key, span } => self.shelve(now, key, span)?,
             Command::Unshelve(key) => self.unshelve(now, key)?,
-            Command::Inhibit { cell, span } => {
-                if !(Duration::from_secs(1)..=INHIBIT_MAX).contains(&span) {
-                    return Err(Refusal::Span);
-                }
-                self.known_cell(cell)?;
-                let mask = self.cells[cell.at()].mask;
-                if mask.is_some_and(|mask| mask.kind == OverlayKind::OutOfService) {
-                    return Err(Refusal::OutOfService);
-                }
-                self.mask(now, cell, OverlayKind::Inhibited, Some(now + span))?;
-            }
+            Command::Inhibit { cell, span } => self.inhibit(now, cell, span)?,
+            Command::BumpTest {
+                cell,
+                target,
+                direction,
+                span,
+            } => self.bump_test(now, cell, target, direction, span)?,
             Command::OutOfService(cell) => {
                 self.mask(now, cell, OverlayKind::OutOfService, None)?;
             }
@@ -45,6 +41,7 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
                     .mask
                     .take()
                     .ok_or(Refusal::InService)?;
+                self.bump_aborted(now, cell);
                 self.unmasked(now, cell, mask.kind);
             }
             Command::ConfirmCalibration(cell) => {
@@ -76,6 +73,23 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
             Command::BatteryTest => self.battery_test(now)?,
         }
         Ok(())
+    }
+
+    pub(super) fn inhibit(
+        &mut self,
+        now: Instant,
+        cell: CellIndex,
+        span: Duration,
+    ) -> Result<(), Refusal> {
+        if !(Duration::from_secs(1)..=INHIBIT_MAX).contains(&span) {
+            return Err(Refusal::Span);
+        }
+        self.known_cell(cell)?;
+        let mask = self.cells[cell.at()].mask;
+        if mask.is_some_and(|mask| mask.kind == OverlayKind::OutOfService) {
+            return Err(Refusal::OutOfService);
+        }
+        self.mask(now, cell, OverlayKind::Inhibited, Some(now + span))
     }
 
     fn known_cell(&self, cell: CellIndex) -> Result<(), Refusal> {

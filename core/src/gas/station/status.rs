@@ -2,15 +2,18 @@
 
 use super::{SetPointIndex, Station};
 use crate::gas::alarm::{Alarm, AlarmState};
+use crate::gas::bump::Bump;
 use crate::gas::command::AlarmKey;
 use crate::gas::index::{BoardIndex, BusIndex, CellIndex, CellSet, OutputIndex, ZoneIndex};
 use crate::gas::plan::{Direction, OutputKind};
+use crate::gas::ra_gas::Channel;
 use crate::gas::set_point::votes_needed;
 use crate::gas::status::{
     AlarmStatus, Average, CellStatus, HornStatus, OutputStatus, SetPointStatus, SiteStatus,
     Special, Specials, ZoneStatus,
 };
 use crate::power::{PowerStatus, RuntimeStatus};
+use crate::time::Duration;
 use crate::units::Concentration;
 
 impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: usize, const N: usize>
@@ -23,6 +26,20 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
     #[must_use]
     pub fn cell(&self, cell: CellIndex) -> CellStatus {
         self.cells[cell.at()].status(self.now, &self.plan.cells[cell.at()])
+    }
+
+    /// What the device of a cell said last and how long ago, valid or not. `None` for cells that are not of a
+    /// RA-GAS sensor, and before the first answer.
+    #[must_use]
+    pub fn channel(&self, cell: CellIndex) -> Option<(Duration, Channel)> {
+        let (at, channel) = self.cells[cell.at()].channel()?;
+        Some((self.now.since(at), channel))
+    }
+
+    /// The bump test of a cell that is under way.
+    #[must_use]
+    pub fn bump(&self, cell: CellIndex) -> Option<Bump> {
+        self.cells[cell.at()].bump
     }
 
     /// The average of a cell over `window_s`; `None` when it is not one of
