@@ -4,6 +4,7 @@ use leitstand_core::gas::{BoardIndex, BusIndex, CellIndex, Input, OutputIndex, R
 use leitstand_core::hal::{PortError, SerialPort};
 use leitstand_core::modbus::Address;
 use leitstand_core::modbus::line::Line;
+use leitstand_gas::errand::Errands;
 use leitstand_gas::seam::{
     BusLink, BusReport, BusSpec, DeviceKind, DeviceSpec, DeviceState, Images, Inbox, OpenPort,
     Outbox, Parity, Rts, look,
@@ -148,6 +149,7 @@ impl Rig {
         let link = BusLink {
             inbox,
             images: rig.images.clone(),
+            errands: Errands::default(),
             report: Arc::clone(&rig.report),
             heartbeat: Health::new(clock.clone()).watch("gas", "bus rs485", Duration::from_secs(5)),
             clock,

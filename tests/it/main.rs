@@ -8,6 +8,7 @@ mod demo;
 mod fuzz_corpus;
 mod garage;
 mod gas;
+mod gas_calibration;
 mod gas_config;
 mod gas_kill;
 mod hostile;

@@ -17,6 +17,9 @@ pub(crate) fn verb(site: &GasSite, command: &Command) -> String {
         Command::Inhibit { cell: at, span } => {
             format!("{} {} s", cell("inhibit", at), span.as_secs())
         }
+        Command::BumpTest { cell: at, span, .. } => {
+            format!("{} {} s", cell("bump_test", at), span.as_secs())
+        }
         Command::OutOfService(at) => cell("out_of_service", at),
         Command::ReturnToService(at) => cell("return_to_service", at),
         Command::ConfirmCalibration(at) => cell("confirm_calibration", at),
@@ -44,6 +47,7 @@ pub(crate) fn subject(site: &GasSite, station: &SiteStation, command: &Command) 
         | Command::Shelve { key, .. }
         | Command::Unshelve(key) => alarm(station, key),
         Command::Inhibit { cell: at, .. }
+        | Command::BumpTest { cell: at, .. }
         | Command::OutOfService(at)
         | Command::ReturnToService(at)
         | Command::ConfirmCalibration(at) => cell(site, station, at),

@@ -7,10 +7,12 @@
 //! ([`leitstand_core::modbus::master`]), what a register means the [`decode`] module's.
 
 pub(crate) mod decode;
+mod jobs;
 pub(crate) mod pump;
 
 use crate::seam::{BusLink, BusReport, BusSpec, DeviceState, OpenPort, Parity};
 use decode::Decoder;
+use jobs::Jobs;
 use leitstand_core::gas::{BoardIndex, Input};
 use leitstand_core::hal::{PortError, SerialPort};
 use leitstand_core::machine::Machine;
@@ -109,6 +111,7 @@ pub fn spawn(spec: BusSpec, open: OpenPort, link: BusLink) -> io::Result<JoinHan
             .enumerate()
             .filter_map(|(at, decoder)| Some((DeviceIndex(at as u8), decoder.board()?)))
             .collect(),
+        jobs: Jobs::new(link.errands.clone(), spec.devices.len()),
         spec,
         link,
         decoders,
@@ -129,6 +132,7 @@ struct Runner {
     decoders: Vec<Decoder>,
     boards: Vec<(DeviceIndex, BoardIndex)>,
     master: Master,
+    jobs: Jobs,
     /// Nobody listens any more.
     orphaned: bool,
     reported: Option<Instant>,
@@ -167,6 +171,7 @@ impl Runner {
                         let note = format!("{}: {}", self.spec.device, in_words(error));
                         self.link.heartbeat.degrade(note);
                     }
+                    self.jobs.give_up();
                     self.port_is(false);
                     self.pause(pause);
                     pause = (pause * 2).min(REOPEN_MAX);
@@ -206,6 +211,7 @@ impl Runner {
         while let Some(output) = self.master.poll_output() {
             self.take(output);
         }
+        self.jobs.give_up();
         self.port_is(false);
         lost
     }
@@ -219,13 +225,16 @@ impl Runner {
                 .handle(pump.now(), master::Input::Image { device, bits });
             self.settle(pump, port)?;
         }
+        self.jobs.turn();
         pump.wait(&mut self.master, port, LOOK)?;
         self.settle(pump, port)
     }
 
     fn settle(&mut self, pump: &mut Pump, port: &mut dyn SerialPort) -> Result<(), PortError> {
         while let Some(output) = pump.next(&mut self.master, port)? {
-            self.take(output);
+            if let Some(write) = self.take(output) {
+                self.master.handle(pump.now(), write);
+            }
         }
         Ok(())
     }
@@ -238,19 +247,25 @@ impl Runner {
         })
     }
 
-    fn take(&mut self, output: Output) {
+    /// Passes on what came. Answers what a person's errand asks of the master next.
+    fn take(&mut self, output: Output) -> Option<master::Input<'static>> {
         let at = self.link.clock.now();
         let inbox = &self.link.inbox;
         let mut heard = true;
+        let mut next = None;
         let send = |input: Input| heard &= inbox.send(at, input);
         match output {
             Output::Answer { device, read, data } => {
                 let written = self.master.written(device);
                 self.decoders[device.at()].answer(read, &data, written, send);
+                // After the reading is on its way: who is told "done" then finds the new calibration.
+                let registers: Vec<u16> = data.words().iter().collect();
+                next = self.jobs.read(device, &registers);
             }
             Output::Failure { device, kind } => self.decoders[device.at()].failure(kind, send),
             // A busy device keeps its last value; its age says how old that is.
-            Output::Busy { .. } | Output::Written { .. } => {}
+            Output::Busy { .. } => {}
+            Output::Written { token, result, .. } => next = self.jobs.written(token, result),
             Output::State { device, state } => {
                 let sensor = &self.spec.devices[device.at()].id;
                 tracing::debug!(bus = %self.spec.id, %sensor, ?state, "device");
@@ -259,6 +274,7 @@ impl Runner {
             Output::DiscardInput | Output::Transmit(_) => {}
         }
         self.orphaned |= !heard;
+        next
     }
 
     fn port_is(&mut self, up: bool) {

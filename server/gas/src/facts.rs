@@ -2,10 +2,11 @@
 
 use crate::site::GasSite;
 use leitstand_core::gas::alarm::AlarmState;
-use leitstand_core::gas::event::AlarmChange;
+use leitstand_core::gas::bump::BumpResult;
+use leitstand_core::gas::event::{AlarmChange, BumpChange};
 use leitstand_core::gas::reading::Warning;
 use leitstand_core::gas::status::OverlayKind;
-use leitstand_core::gas::{AlarmKey, Event, EventKind, FaultCode};
+use leitstand_core::gas::{AlarmKey, CellIndex, Event, EventKind, FaultCode};
 use leitstand_core::power::{BatteryTest, ServiceState, SupplyState};
 use leitstand_core::units::Concentration;
 use leitstand_kit::events::Stored;
@@ -358,11 +359,37 @@ fn describe(site: &GasSite, event: &Event) -> Description {
             let text = format!("The calibration of cell {id} was confirmed");
             ("CalibrationConfirmed", Info, text, json!({"cell": id}))
         }
+        EventKind::BumpTest { cell, result } => bump_test(site, cell, &result),
         EventKind::EventsLost(count) => {
             let text = format!("{count} events of the evaluation were lost");
             ("EvaluationEventsLost", Fault, text, json!({"count": count}))
         }
     }
+}
+
+fn bump_test(site: &GasSite, cell: CellIndex, result: &BumpResult) -> Description {
+    let info = &site.cells[cell.at()];
+    let unit = info.unit.as_str();
+    let (severity, done) = match result.change {
+        BumpChange::Started => (Severity::Info, "waits for gas"),
+        BumpChange::Passed => (Severity::Info, "passed its bump test"),
+        BumpChange::Failed => (Severity::Warning, "did not see the gas of its bump test"),
+        BumpChange::Aborted => (Severity::Info, "had its bump test ended early"),
+    };
+    let data = json!({
+        "cell": info.id,
+        "gas": info.gas.as_str(),
+        "unit": unit,
+        "target": decimal(result.target),
+        "peak": result.peak.map(decimal),
+        "seconds": result.after.as_secs_f64(),
+    });
+    let text = format!(
+        "Cell {} {done} ({} {unit})",
+        info.id,
+        decimal(result.target)
+    );
+    (result.change.name(), severity, text, data)
 }
 
 const fn service_severity(state: ServiceState) -> Severity {

@@ -1,5 +1,7 @@
 //! The handles behind the routes. They outlive every instance of the service.
 
+use crate::calibration::Offers;
+use crate::errand::Errands;
 use crate::facts::SERVICE;
 use crate::history::History;
 use crate::persist::{Saved, Written};
@@ -9,6 +11,7 @@ use crate::supply::Wired;
 use crate::task::Order;
 use crate::view::Snapshot;
 use leitstand_core::gas::{Command, Refusal};
+use leitstand_kit::Context;
 use leitstand_kit::access::Caller;
 use leitstand_kit::api::Problem;
 use leitstand_kit::store::state_file::Generation;
@@ -28,6 +31,7 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Long-lived handles of the service.
 pub(crate) struct Hub {
+    pub(crate) cx: Context,
     pub(crate) site: Arc<GasSite>,
     pub(crate) config_text: String,
     pub(crate) config_hash: String,
@@ -40,6 +44,9 @@ pub(crate) struct Hub {
     pub(crate) snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub(crate) written: watch::Sender<Written>,
     pub(crate) history: History,
+    /// Registers to write, by bus.
+    pub(crate) errands: Vec<Errands>,
+    pub(crate) offers: Offers,
     /// By bus; `None` where the binary gave no port.
     pub(crate) ports: Vec<Option<Arc<Mutex<OpenPort>>>>,
     pub(crate) wired: Arc<Mutex<Wired>>,
@@ -48,6 +55,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(
+        cx: Context,
         site: Arc<GasSite>,
         config_text: String,
         config_drift: bool,
@@ -64,6 +72,9 @@ impl Hub {
                 .iter()
                 .map(|bus| Arc::new(Mutex::new(BusReport::for_devices(bus.devices.len()))))
                 .collect(),
+            errands: site.buses.iter().map(|_| Errands::default()).collect(),
+            offers: Offers::default(),
+            cx,
             history: History::new(site.cells.len()),
             config_hash: hash.iter().map(|b| format!("{b:02x}")).collect(),
             config_text,

@@ -24,6 +24,7 @@
 //! | `hub` | long-lived handles behind the routes; carries out orders |
 //! | `api`, [`view`], `snapshot` | HTTP, its JSON, and how that is made from the station |
 //! | `audit` | what a person's command changed, before and after |
+//! | [`calibration`], [`errand`], [`records`] | zero and span with a second confirmation, registers written by the bus thread, what is kept |
 //! | `facts` | events as journal entries, and the way back |
 //! | [`bus`] | the bus thread |
 //! | [`replay`], [`import`], [`simulate`] | recorded readings, foreign configurations, made-up values |
@@ -34,13 +35,16 @@
 mod api;
 mod audit;
 pub mod bus;
+pub mod calibration;
 pub mod config;
+pub mod errand;
 mod facts;
 mod history;
 mod hub;
 pub mod import;
 mod metrics;
 mod persist;
+pub mod records;
 pub mod replay;
 pub mod scan;
 pub mod seam;

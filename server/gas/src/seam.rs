@@ -4,6 +4,7 @@
 //! nothing of frames. Between them: an [`Inbox`] towards the evaluation, [`Images`] towards the relays, and a
 //! [`BusReport`] for whoever looks.
 
+use crate::errand::Errands;
 use leitstand_core::gas::analog::RegisterFormat;
 use leitstand_core::gas::{BoardIndex, BusIndex, CellIndex, Input, OutputIndex};
 use leitstand_core::hal::{PortError, SerialPort};
@@ -135,6 +136,8 @@ pub struct BusLink {
     pub images: Images,
     /// Where it says how it is doing, at least once a scan.
     pub report: Arc<Mutex<BusReport>>,
+    /// Registers that people want written.
+    pub errands: Errands,
     /// The process's clock.
     pub clock: Clock,
     /// Beaten every cycle, degraded while the port is gone, finished on stop.

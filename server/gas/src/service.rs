@@ -8,10 +8,10 @@ use crate::seam::{BusLink, OpenPort, Wake};
 use crate::site::GasSite;
 use crate::supply::{self, Wired};
 use crate::task::{Evaluation, StartError};
-use crate::{api, bus};
+use crate::{api, bus, records};
 use leitstand_core::hal::{BatteryGauge, MainsSense};
 use leitstand_kit::supervisor::Plan;
-use leitstand_kit::{BoxFuture, Context, Exit, Service, ServiceError};
+use leitstand_kit::{BoxFuture, CancellationToken, Context, Exit, Service, ServiceError};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +52,9 @@ pub enum BuildError {
     /// `gas.status` cannot be used: exit 3.
     #[error("reading the runtime information of the gas service")]
     RuntimeInformation(#[from] StateError),
+    /// The database refuses its tables.
+    #[error("preparing the tables of the gas service")]
+    Store(#[from] leitstand_kit::store::StoreError),
 }
 
 /// The built service, not yet running.
@@ -65,6 +68,7 @@ pub struct Gas {
 /// [`BuildError::RuntimeInformation`]: a person must decide.
 pub fn build(setup: Setup, cx: &Context) -> Result<Gas, BuildError> {
     let restored = persist::load(&cx.paths.state)?;
+    records::prepare(&cx.store)?;
     let mut ports = setup.ports;
     let by_bus = setup
         .site
@@ -77,6 +81,7 @@ pub fn build(setup: Setup, cx: &Context) -> Result<Gas, BuildError> {
         battery: setup.battery,
     };
     let hub = Hub::new(
+        cx.clone(),
         setup.site,
         setup.config_text,
         setup.config_drift,
@@ -140,6 +145,8 @@ async fn run(hub: Arc<Hub>, cx: Context) -> Result<(), ServiceError> {
     let (ready, is_ready) = oneshot::channel();
     let (mut ended, evaluation) = spawn_evaluation(&hub, &cx, &writer, &stop, ready)?;
     let mut threads = Vec::new();
+    let follower = CancellationToken::new();
+    let records = tokio::spawn(records::follow(cx.clone(), follower.clone()));
     // Relays are written from the restored state on: a latched one must not drop for a moment at a restart. An
     // evaluation that ends before it is ready is reported by `look_after`.
     let mut result = match is_ready.await {
@@ -168,6 +175,8 @@ async fn run(hub: Arc<Hub>, cx: Context) -> Result<(), ServiceError> {
     if joined.await.is_err() {
         hub.images.all_off();
     }
+    follower.cancel();
+    let _ = records.await;
     result
 }
 
@@ -279,12 +288,8 @@ fn spawn_others(
     stop: &Arc<AtomicBool>,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> Result<(), ServiceError> {
-    for (spec, (port, report)) in hub
-        .site
-        .buses
-        .iter()
-        .zip(hub.ports.iter().zip(&hub.reports))
-    {
+    let handles = hub.ports.iter().zip(&hub.reports).zip(&hub.errands);
+    for (spec, ((port, report), errands)) in hub.site.buses.iter().zip(handles) {
         let open: OpenPort = match port {
             Some(port) => {
                 let port = Arc::clone(port);
@@ -299,6 +304,7 @@ fn spawn_others(
             inbox: hub.inbox.clone(),
             images: hub.images.clone(),
             report: Arc::clone(report),
+            errands: errands.clone(),
             clock: cx.clock.clone(),
             heartbeat: cx
                 .health

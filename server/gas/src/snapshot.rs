@@ -5,8 +5,8 @@ use crate::persist::Notes;
 use crate::seam::BusReport;
 use crate::site::GasSite;
 use crate::view::{
-    Alarm, AverageView, Bus, Cell, CheckView, Device, Horn, InputView, NOTICE, Output, Overlay,
-    Power, ServiceView, SetPoint, Shown, Snapshot, Status, Zone,
+    Alarm, AverageView, BumpView, Bus, CalibrationView, Cell, CheckView, Device, Horn, InputView,
+    NOTICE, Output, Overlay, Power, ServiceView, SetPoint, Shown, Snapshot, Status, Zone,
 };
 use leitstand_core::gas::plan::{Direction, Quantity};
 use leitstand_core::gas::status::{self as core, OverlayKind, Specials};
@@ -221,6 +221,14 @@ impl Source<'_> {
             overlay: self.overlay(AlarmKey::Cell(index), status.mask),
             fault: status.fault.map(|f| facts::fault_text(f).to_owned()),
             warnings: status.warnings.iter().map(|w| w.as_str()).collect(),
+            calibration: (self.station.channel(index))
+                .map(|(age, channel)| CalibrationView::new(age, &channel)),
+            bump: self.station.bump(index).map(|bump| BumpView {
+                target: decimal(bump.target),
+                falling: bump.direction == Direction::Falling,
+                peak: bump.peak.map(decimal),
+                left_s: self.seconds_until(Some(bump.until)).unwrap_or_default(),
+            }),
             simulated: info.simulated.is_some(),
             averages: averages.collect(),
         }

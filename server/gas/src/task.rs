@@ -290,7 +290,9 @@ impl Evaluation {
             Command::Shelve { key, .. } => {
                 self.notes.shelved.insert(site.alarm_id(key), note);
             }
-            Command::Inhibit { cell, .. } | Command::OutOfService(cell) => {
+            Command::Inhibit { cell, .. }
+            | Command::BumpTest { cell, .. }
+            | Command::OutOfService(cell) => {
                 self.notes
                     .masked
                     .insert(site.cells[cell.at()].id.clone(), note);
@@ -395,6 +397,8 @@ impl Evaluation {
                 if let (Some(reason), Some(data)) = (&order.reason, entry.data.as_object_mut()) {
                     data.insert("reason".into(), reason.clone().into());
                 }
+            } else if let EventKind::BumpTest { cell, .. } = event.kind {
+                entry = self.begun_by(entry, cell);
             }
             match event.kind {
                 EventKind::Shelved { key, on: false } => {
@@ -424,6 +428,17 @@ impl Evaluation {
             self.dirty |= lasting;
             self.changed = true;
         }
+    }
+
+    /// The end of a test is told in the name of who began it.
+    fn begun_by(&self, mut entry: NewEvent, cell: CellIndex) -> NewEvent {
+        let Some(note) = self.notes.masked.get(&self.hub.site.cells[cell.at()].id) else {
+            return entry;
+        };
+        if let (Some(reason), Some(data)) = (&note.reason, entry.data.as_object_mut()) {
+            data.insert("reason".into(), reason.clone().into());
+        }
+        entry.actor(note.by.clone())
     }
 
     fn show_images(&self, now: Instant) {

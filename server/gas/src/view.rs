@@ -1,5 +1,6 @@
 //! The JSON of the gas service. The only place where field names meet clients; domain types carry none.
 
+use leitstand_core::gas::ra_gas;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -252,10 +253,75 @@ pub struct Cell {
     pub fault: Option<String>,
     /// What a technician should look at.
     pub warnings: Vec<&'static str>,
+    /// The line from converter counts to values, of sensors that tell it.
+    pub calibration: Option<CalibrationView>,
+    /// A bump test under way.
+    pub bump: Option<BumpView>,
     /// Its values are made up.
     pub simulated: bool,
     /// Over all windows in use.
     pub averages: Vec<AverageView>,
+}
+
+/// Counts of the converter and the line through two gases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CalibrationView {
+    /// How old this is.
+    pub age_ms: u64,
+    /// Converter counts, 0 to 1023 over 5 V.
+    pub adc: u16,
+    /// The same in mV.
+    pub millivolts: u32,
+    /// Counts at zero gas.
+    pub adc_zero: u16,
+    /// Counts at span gas.
+    pub adc_span: u16,
+    /// Zero gas, ppm.
+    pub ppm_zero: u16,
+    /// Span gas, ppm.
+    pub ppm_span: u16,
+}
+
+impl CalibrationView {
+    pub(crate) fn new(age: std::time::Duration, channel: &ra_gas::Channel) -> Self {
+        let line = channel.calibration;
+        Self {
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            adc: channel.adc,
+            millivolts: channel.microvolts() / 1000,
+            adc_zero: line.adc_zero,
+            adc_span: line.adc_span,
+            ppm_zero: line.ppm_zero,
+            ppm_span: line.ppm_span,
+        }
+    }
+
+    /// What a calibration starts from.
+    pub(crate) fn channel(&self) -> ra_gas::Channel {
+        ra_gas::Channel {
+            adc: self.adc,
+            calibration: ra_gas::Calibration {
+                adc_zero: self.adc_zero,
+                adc_span: self.adc_span,
+                ppm_zero: self.ppm_zero,
+                ppm_span: self.ppm_span,
+            },
+            ..ra_gas::Channel::default()
+        }
+    }
+}
+
+/// A bump test under way.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct BumpView {
+    /// What the cell must reach.
+    pub target: f64,
+    /// From above (oxygen).
+    pub falling: bool,
+    /// The extreme so far.
+    pub peak: Option<f64>,
+    /// Seconds until the window ends.
+    pub left_s: u64,
 }
 
 /// A time-weighted mean.

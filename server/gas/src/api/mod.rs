@@ -1,6 +1,7 @@
 //! The HTTP surface. Handlers hold a snapshot and a way to send commands, never a machine: reads answer while a
 //! bus times out.
 
+mod calibrate;
 mod compat;
 mod read;
 #[cfg(test)]
@@ -43,6 +44,9 @@ pub(crate) fn routes(hub: Arc<Hub>) -> OpenApiRouter {
         .routes(routes!(write::out_of_service))
         .routes(routes!(write::return_to_service))
         .routes(routes!(write::confirm_calibration))
+        .routes(routes!(calibrate::calibrate))
+        .routes(routes!(calibrate::bump_test))
+        .routes(routes!(calibrate::records))
         .routes(routes!(write::service_done))
         .routes(routes!(write::check_done))
         .routes(routes!(write::battery_test))

@@ -396,12 +396,37 @@ async fn every_route_is_documented_with_its_answers() {
         .values()
         .map(|p| p.as_object().unwrap().len())
         .sum::<usize>();
-    assert_eq!(count, 38, "{:?}", paths.keys());
+    assert_eq!(count, 41, "{:?}", paths.keys());
     for (path, methods) in paths {
         assert!(path.starts_with("/api/"), "{path}");
         for (method, operation) in methods.as_object().unwrap() {
             assert!(operation["responses"]["200"].is_object(), "{method} {path}");
         }
     }
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cell_without_registers_is_checked_and_kept() {
+    let api = Api::start().await;
+    let path = "/api/v1/gas/cells/co_level1";
+    let (_, cells) = api.get("/api/v1/gas/cells").await;
+    let id = cells["items"][0]["id"].as_str().unwrap();
+    let path = path.replace("co_level1", id);
+    let gas = json!({"point": "zero", "ppm": 0, "reason": "quarterly"});
+    let calibrate = format!("{path}/calibrate");
+    let (status, _) = api
+        .call(Role::Operator, Method::POST, &calibrate, Some(gas.clone()))
+        .await;
+    assert_eq!(status, 403, "an engineer's work");
+    let (status, done) = api
+        .call(Role::Engineer, Method::POST, &calibrate, Some(gas))
+        .await;
+    assert_eq!((status, &done["step"]), (200, &json!("done")), "{done}");
+    assert_eq!(done["record"]["kind"], "CalibrationChecked");
+    let (_, kept) = api.get(&format!("{path}/records")).await;
+    assert_eq!(kept["items"][0]["seq"], done["record"]["seq"]);
+    let (_, cell) = api.get(&path).await;
+    assert_eq!(cell["overlay"]["kind"], "inhibited");
     api.stop().await;
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-type Answer<T> = Result<Json<T>, Problem>;
-type Site = State<Arc<Hub>>;
+pub(super) type Answer<T> = Result<Json<T>, Problem>;
+pub(super) type Site = State<Arc<Hub>>;
 
 /// Longest reason or note, in characters. Reasoning: it is read in a table.
 const TEXT_CHARS_MAX: usize = 500;
@@ -130,7 +130,7 @@ pub(super) struct Validation {
     diagnostics: Value,
 }
 
-fn text(name: &str, text: String) -> Result<String, Problem> {
+pub(super) fn text(name: &str, text: String) -> Result<String, Problem> {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.chars().count() > TEXT_CHARS_MAX {
         let detail = format!("`{name}` needs 1 to {TEXT_CHARS_MAX} characters");
@@ -157,13 +157,13 @@ impl Hub {
             .ok_or_else(|| Problem::not_found(format!("the gas service has no alarm `{id}`")))
     }
 
-    fn cell(&self, id: &str) -> Result<CellIndex, Problem> {
+    pub(super) fn cell(&self, id: &str) -> Result<CellIndex, Problem> {
         self.site
             .cell(id)
             .ok_or_else(|| Problem::not_found(format!("the gas service has no cell `{id}`")))
     }
 
-    fn cell_view(&self, cell: CellIndex) -> Result<Cell, Problem> {
+    pub(super) fn cell_view(&self, cell: CellIndex) -> Result<Cell, Problem> {
         Ok(self.latest()?.cells[cell.at()].clone())
     }
 
