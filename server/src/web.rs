@@ -85,7 +85,14 @@ async fn dress(State(stop): State<CancellationToken>, request: Request, next: Ne
     response
 }
 
+/// Routes whose bodies are files. They bound the silence between two pieces instead: a film over a slow network
+/// takes minutes.
+const UPLOADS: &str = "/api/v1/panel/content";
+
 async fn answer_in_time(request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with(UPLOADS) {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(ANSWER_TIME, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(

@@ -31,6 +31,7 @@
 mod api;
 pub mod cable;
 pub mod config;
+pub mod content;
 pub mod fanout;
 pub mod latency;
 mod limit;
@@ -40,6 +41,7 @@ pub mod room;
 mod service;
 pub mod sniff;
 pub mod socket;
+pub mod tar;
 #[cfg(test)]
 mod test_media;
 pub mod view;

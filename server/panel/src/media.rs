@@ -1,33 +1,35 @@
 //! What the buttons play: the files of `media_dir`, checked and versioned.
 //!
-//! `NNN.jpg` and `NNN.mp3` by default, other types by extension, other names and texts by a manifest
-//! (`manifest.toml` or `manifest.json`). A scan reads only the headers. Missing or damaged media never stop the
+//! `NNN.jpg` and `NNN.mp3` by default, further pictures as `NNN-2.jpg` to `NNN-12.jpg`, other types by extension,
+//! other names and texts by a manifest ([`manifest`]). A scan reads only the headers. Missing or damaged media never stop the
 //! service: they are listed, and the health says so. The folder is looked at again every two seconds; a change
 //! counts once it has stood still for one look, so that a file is not read while it is being copied.
 //!
 //! Only files that a scan found can be fetched: a request names a key of a table, never a path.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-    time::UNIX_EPOCH,
-};
+pub mod manifest;
+mod watch;
 
-use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fs, io, path::Path, time::UNIX_EPOCH};
+
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::sniff::{self, Kind, Use};
+use manifest::{Entry, Manifest};
+pub use watch::Watcher;
 
 /// Extensions looked for without a manifest, the preferred first.
-const IMAGES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "svg"];
-const SOUNDS: [&str; 5] = ["mp3", "ogg", "opus", "wav", "flac"];
-const FILMS: [&str; 1] = ["mp4"];
-/// Longest manifest. Reasoning: 999 entries of a few hundred bytes.
-const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const IMAGES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "svg"];
+pub(crate) const SOUNDS: [&str; 5] = ["mp3", "ogg", "opus", "wav", "flac"];
+pub(crate) const FILMS: [&str; 1] = ["mp4"];
+/// Pictures of one button, shown one after the other. Reasoning: a sound of a minute shows each for five seconds.
+pub const PICTURES_MAX: usize = 12;
 /// Bytes of each end of a file that go into its hash, besides size and time.
 const HASHED_BYTES: u64 = 64 * 1024;
+/// Longest name of a file. Reasoning: an archive's header holds 100 bytes.
+const NAME_CHARS_MAX: usize = 99;
 /// Names listed in `missing_files`, as upstream does.
 pub const MISSING_LISTED: usize = 10;
 
@@ -51,8 +53,8 @@ pub struct File {
 /// What one button plays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Item {
-    /// To look at.
-    pub image: Option<File>,
+    /// To look at, one after the other.
+    pub images: Vec<File>,
     /// To listen to.
     pub audio: Option<File>,
     /// Both in one; then the others are not needed.
@@ -65,9 +67,22 @@ pub struct Item {
     pub language: Option<String>,
     /// Percent of the global volume.
     pub volume: Option<u8>,
+    /// Plays again and again, until another button is pressed or the longest time of a play is over.
+    pub looped: bool,
 }
 
 impl Item {
+    /// All files, in the order picture, sound, film.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        self.images.iter().chain(&self.audio).chain(&self.video)
+    }
+
+    /// Whether it has all that it needs: a film, or a picture and a sound.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.video.is_some() || (!self.images.is_empty() && self.audio.is_some())
+    }
+
     /// How long it plays.
     #[must_use]
     pub fn duration_ms(&self) -> Option<u64> {
@@ -172,11 +187,7 @@ impl Media {
     /// One sentence for the log: complete of expected, and the first that are missing.
     #[must_use]
     pub fn summary(&self) -> String {
-        let complete = self
-            .items
-            .iter()
-            .filter(|i| i.video.is_some() || (i.image.is_some() && i.audio.is_some()))
-            .count();
+        let complete = self.items.iter().filter(|i| i.complete()).count();
         let mut text = format!("media: {complete} of {} complete", self.items.len());
         for (i, (name, why)) in self.missing.iter().take(MISSING_LISTED).enumerate() {
             text.push_str(if i == 0 { "; " } else { ", " });
@@ -209,27 +220,6 @@ impl Media {
     }
 }
 
-/// One entry of the manifest.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: u16,
-    image: Option<String>,
-    audio: Option<String>,
-    video: Option<String>,
-    title: Option<String>,
-    caption: Option<String>,
-    language: Option<String>,
-    volume: Option<u8>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    #[serde(default)]
-    item: Vec<Entry>,
-}
-
 struct Scan<'a> {
     dir: &'a Path,
     media: Media,
@@ -238,41 +228,59 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn manifest(&mut self) -> BTreeMap<u16, Entry> {
-        let mut entries = BTreeMap::new();
-        let Some(name) = ["manifest.toml", "manifest.json"]
-            .into_iter()
-            .find(|name| self.has(name))
-        else {
-            return entries;
-        };
-        match read_manifest(&self.dir.join(name)) {
-            Ok(manifest) => {
-                for entry in manifest.item {
-                    if entries.insert(entry.id, entry.clone()).is_some() {
-                        self.media.notes.push(format!(
-                            "{name} names id {} twice; the last counts",
-                            entry.id
-                        ));
-                    }
-                }
-            }
-            Err(why) => self.media.notes.push(format!("{name} is not used: {why}")),
-        }
-        entries
+        let read = Manifest::read(self.dir);
+        let manifest = read.unwrap_or_else(|why| {
+            self.media.notes.push(why);
+            Manifest::default()
+        });
+        self.media.notes.extend(
+            manifest
+                .twice()
+                .map(|id| format!("the manifest names id {id} twice; the last counts")),
+        );
+        manifest.by_id()
     }
 
     fn item(&mut self, id: u16, entry: Entry) -> Item {
         let video = self.choose(id, entry.video, &FILMS, Use::Video, false);
         let needed = video.is_none();
         Item {
-            image: self.choose(id, entry.image, &IMAGES, Use::Image, needed),
+            images: self.images(id, entry.image, entry.images, needed),
             audio: self.choose(id, entry.audio, &SOUNDS, Use::Audio, needed),
             video,
             title: entry.title,
             caption: entry.caption,
             language: entry.language,
             volume: entry.volume.map(|v| v.min(100)),
+            looped: entry.looped,
         }
+    }
+
+    /// The first picture as any other file; then what the manifest lists, else what is numbered `NNN-2` and up.
+    fn images(
+        &mut self,
+        id: u16,
+        first: Option<String>,
+        listed: Vec<String>,
+        needed: bool,
+    ) -> Vec<File> {
+        let mut listed = listed.into_iter().take(PICTURES_MAX);
+        let by_name = listed.len() == 0;
+        let first = first.or_else(|| listed.next());
+        let mut images = Vec::new();
+        images.extend(self.choose(id, first, &IMAGES, Use::Image, needed));
+        let numbered = |n| IMAGES.iter().map(move |e| format!("{id:03}-{n}.{e}"));
+        let more: Vec<String> = if by_name {
+            (2..=PICTURES_MAX)
+                .filter_map(|n| numbered(n).find(|name| self.has(name)))
+                .collect()
+        } else {
+            listed.collect()
+        };
+        for name in more {
+            images.extend(self.choose(id, Some(name), &[], Use::Image, false));
+        }
+        images
     }
 
     /// The named file, or the first of the extensions that exists. What is needed and is not there is missing.
@@ -356,22 +364,6 @@ impl Scan<'_> {
     }
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, String> {
-    let text = fs::metadata(path)
-        .and_then(|meta| {
-            if meta.len() > MANIFEST_BYTES_MAX {
-                return Err(io::Error::other("it is longer than 1 MiB"));
-            }
-            fs::read_to_string(path)
-        })
-        .map_err(|e| e.to_string())?;
-    if path.extension().is_some_and(|e| e == "json") {
-        serde_json::from_str(&text).map_err(|e| e.to_string())
-    } else {
-        toml::from_str(&text).map_err(|e| e.message().to_owned())
-    }
-}
-
 /// Hashes size, time and both ends. Reasoning: reading 100 films whole at every start takes a Pi half a minute;
 /// a file that changes in neither of these has not been replaced by any ordinary means.
 fn hash(file: &mut fs::File, meta: &fs::Metadata) -> io::Result<String> {
@@ -399,69 +391,21 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
+/// Whether `name` is a visible file name that can stand in a URL and in an archive as it is, and nothing more.
+pub(crate) fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=NAME_CHARS_MAX).contains(&name.len()) && !name.starts_with('.') && name.chars().all(plain)
+}
+
 /// Names in the folder that a browser may be sent to, sorted. Others (hidden, with odd characters) are as if
 /// they were not there, so that every name can stand in a URL as it is.
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+pub(crate) fn names(dir: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(dir)?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.') && name.chars().all(plain))
+        .filter(|name| is_plain(name))
         .collect();
     names.sort_unstable();
     Ok(names)
-}
-
-/// Looks at the folder again and again.
-#[derive(Debug)]
-pub struct Watcher {
-    dir: PathBuf,
-    count: u16,
-    /// The folder as it was when it was last scanned.
-    scanned: Signature,
-    /// The folder at the last look.
-    seen: Signature,
-}
-
-/// Name, size and time of every file.
-type Signature = Vec<(String, u64, u128)>;
-
-fn signature(dir: &Path) -> Signature {
-    names(dir)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|name| {
-            let meta = fs::metadata(dir.join(&name)).ok()?;
-            Some((name, meta.len(), modified_ns(&meta)))
-        })
-        .collect()
-}
-
-impl Watcher {
-    /// Scans once, and remembers what it saw.
-    #[must_use]
-    pub fn start(dir: &Path, count: u16) -> (Self, Media) {
-        let scanned = signature(dir);
-        let watcher = Self {
-            dir: dir.into(),
-            count,
-            seen: scanned.clone(),
-            scanned,
-        };
-        (watcher, Media::scan(dir, count))
-    }
-
-    /// One look; a new scan when the folder changed and then stood still since the last look. Reads files:
-    /// call it where blocking is allowed.
-    pub fn look(&mut self) -> Option<Media> {
-        let now = signature(&self.dir);
-        let still = now == self.seen;
-        self.seen = now;
-        if !still || self.seen == self.scanned {
-            return None;
-        }
-        self.scanned.clone_from(&self.seen);
-        Some(Media::scan(&self.dir, self.count))
-    }
 }
 
 /// One button in the manifest that `GET /api/media` answers.
@@ -469,8 +413,10 @@ impl Watcher {
 pub struct MediaView {
     /// Button.
     pub id: u16,
-    /// Path of the picture.
+    /// Path of the first picture.
     pub image: Option<String>,
+    /// Paths of all pictures, in their order.
+    pub images: Vec<String>,
     /// Path of the sound.
     pub audio: Option<String>,
     /// Path of the film.
@@ -487,6 +433,9 @@ pub struct MediaView {
     pub language: Option<String>,
     /// Percent of the global volume.
     pub volume: u8,
+    /// Plays again and again.
+    #[serde(rename = "loop")]
+    pub looped: bool,
     /// Whether it has all that it needs.
     pub complete: bool,
 }
@@ -495,23 +444,21 @@ impl MediaView {
     /// The view of one item.
     #[must_use]
     pub fn new(id: u16, item: &Item) -> Self {
-        let url = |file: &Option<File>| file.as_ref().map(|f| f.url.clone());
+        let url = |file: &File| file.url.clone();
         Self {
             id,
-            image: url(&item.image),
-            audio: url(&item.audio),
-            video: url(&item.video),
-            bytes: [&item.image, &item.audio, &item.video]
-                .into_iter()
-                .flatten()
-                .map(|f| f.size)
-                .sum(),
+            image: item.images.first().map(url),
+            images: item.images.iter().map(url).collect(),
+            audio: item.audio.as_ref().map(url),
+            video: item.video.as_ref().map(url),
+            bytes: item.files().map(|f| f.size).sum(),
             duration_ms: item.duration_ms(),
             title: item.title.clone(),
             caption: item.caption.clone(),
             language: item.language.clone(),
             volume: item.volume.unwrap_or(100),
-            complete: item.video.is_some() || (item.image.is_some() && item.audio.is_some()),
+            looped: item.looped,
+            complete: item.complete(),
         }
     }
 }
@@ -542,7 +489,7 @@ mod tests {
         assert_eq!(media.summary(), "media: 3 of 3 complete");
         let item = media.item(2).unwrap();
         assert_eq!(item.duration_ms(), Some(200));
-        let image = item.image.as_ref().unwrap();
+        let image = &item.images[0];
         assert_eq!(image.url, format!("/media/002.svg?v={}", image.hash));
         assert!(media.item(0).is_none() && media.item(4).is_none());
         assert_eq!(media.rev().len(), 16);
@@ -565,7 +512,7 @@ mod tests {
             "media: 0 of 4 complete; 001.mp3 is missing, 002.svg is empty, 003.wav is no known picture or \
              sound, 004.jpg is missing, 004.mp3 is missing"
         );
-        assert!(media.item(1).unwrap().image.is_some());
+        assert_eq!(media.item(1).unwrap().images.len(), 1);
     }
 
     #[test]

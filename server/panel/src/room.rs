@@ -244,26 +244,27 @@ impl Room {
     fn play(&self, playing: Playing, position: Duration) -> String {
         let id = playing.id.get();
         let item = self.media.item(id);
-        let url = |file: Option<&Option<crate::media::File>>| match file {
-            Some(Some(file)) => Some(file.url.clone()),
-            _ => None,
-        };
-        let image = url(item.map(|i| &i.image));
-        let audio = url(item.map(|i| &i.audio));
-        let video = url(item.map(|i| &i.video));
+        let url = |file: &'_ Option<crate::media::File>| file.as_ref().map(|f| f.url.clone());
+        let images: Vec<&str> = item
+            .map(|i| i.images.iter().map(|f| f.url.as_str()).collect())
+            .unwrap_or_default();
+        let audio = item.and_then(|i| url(&i.audio));
+        let video = item.and_then(|i| url(&i.video));
         let volume = item.and_then(|i| i.volume).unwrap_or(100);
         let volume = u32::from(volume) * u32::from(self.volume) / 100;
         ToClient::Play(Play {
             id,
             seq: playing.seq,
             panel: self.panel_of(playing),
-            image: image.as_deref(),
+            image: images.first().copied(),
+            images: if images.len() > 1 { images } else { Vec::new() },
             audio: audio.as_deref(),
             video: video.as_deref(),
             title: item.and_then(|i| i.title.as_deref()),
             caption: item.and_then(|i| i.caption.as_deref()),
             language: item.and_then(|i| i.language.as_deref()),
             volume: u8::try_from(volume).unwrap_or(100),
+            looped: item.is_some_and(|i| i.looped),
             duration_ms: self.duration_ms(playing.id),
             position_ms: u64::try_from(position.as_millis()).unwrap_or(u64::MAX),
         })

@@ -296,7 +296,7 @@ fn volume_of_the_site_and_of_the_button_multiply() {
     let media = Arc::new(Media::scan(dir.path(), 2));
     let hash = |file: &Option<crate::media::File>| file.as_ref().unwrap().hash.clone();
     let two = media.item(2).unwrap();
-    let (image, audio) = (hash(&two.image), hash(&two.audio));
+    let (image, audio) = (two.images[0].hash.clone(), hash(&two.audio));
     let (text, _) = run(
         &settings("buttons = 2"),
         vec![

@@ -34,6 +34,7 @@ use crate::{
     SERVICE, api,
     cable::{Cable, OpenPort, Runner},
     config::Settings,
+    content::{Bounds, Content},
     fanout::{Fanout, Frames, Gone, Outbox},
     latency::Leg,
     limit::Limits,
@@ -47,6 +48,10 @@ use crate::{
 const INPUTS_MAX: usize = 1024;
 /// How often the folder of media is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Changes of the content that wait for a look.
+const RESCANS_MAX: usize = 16;
+/// Longest wait for one. Reasoning: the headers of a thousand files are read in a second or two.
+const RESCAN_PATIENCE: Duration = Duration::from_secs(20);
 /// Shortest and longest time between two published states.
 const PUBLISH_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// The room must turn at least this often.
@@ -80,6 +85,10 @@ pub struct Panel(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) media_dir: PathBuf,
+    pub(crate) content: Content,
+    /// Has the folder of media looked at now; answered when the screens are told.
+    rescan: mpsc::Sender<oneshot::Sender<()>>,
+    rescans: tokio::sync::Mutex<mpsc::Receiver<oneshot::Sender<()>>>,
     pub(crate) cables: Vec<Arc<Cable>>,
     pub(crate) inputs: mpsc::Sender<Message>,
     receiver: tokio::sync::Mutex<mpsc::Receiver<Message>>,
@@ -241,6 +250,8 @@ impl Panel {
         debug_assert_eq!(settings.boards.len(), ports.len(), "a port for each board");
         let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
         let cables = settings.boards.iter().zip(ports);
+        let (rescan, rescans) = mpsc::channel(RESCANS_MAX);
+        let bounds = Bounds::default();
         let shared = Shared {
             cables: cables
                 .map(|(board, open)| {
@@ -250,7 +261,10 @@ impl Panel {
                 .collect(),
             snapshot: watch::Sender::new(Room::new(&settings, 0).snapshot()),
             metrics: PanelMetrics::new(cx, &settings),
+            content: Content::new(media_dir.clone(), settings.media(), bounds),
             media_dir,
+            rescan,
+            rescans: tokio::sync::Mutex::new(rescans),
             inputs,
             receiver: tokio::sync::Mutex::new(receiver),
             cx: cx.clone(),
@@ -287,6 +301,21 @@ impl Shared {
             waiting.await.map_err(|_| NotRunning)
         };
         tokio::time::timeout(PATIENCE, sent)
+            .await
+            .map_err(|_| NotRunning)?
+    }
+
+    /// Looks at the folder of media now, and waits until screens are told what changed.
+    ///
+    /// # Errors
+    /// The service does not run: then the next instance looks.
+    pub(crate) async fn rescan(&self) -> Result<(), NotRunning> {
+        let (done, waiting) = oneshot::channel();
+        let looked = async {
+            self.rescan.send(done).await.map_err(|_| NotRunning)?;
+            waiting.await.map_err(|_| NotRunning)
+        };
+        tokio::time::timeout(RESCAN_PATIENCE, looked)
             .await
             .map_err(|_| NotRunning)?
     }
@@ -335,7 +364,11 @@ async fn run(shared: Arc<Shared>, cx: Context) -> Result<(), ServiceError> {
     let stop = StopThreads(Arc::new(AtomicBool::new(false)));
 
     let (dir, count) = (shared.media_dir.clone(), shared.settings.media());
-    let scan = tokio::task::spawn_blocking(move || Watcher::start(&dir, count));
+    let scanning = shared.clone();
+    let scan = tokio::task::spawn_blocking(move || {
+        scanning.content.sweep();
+        Watcher::start(&dir, count)
+    });
     let (watcher, media) = scan
         .await
         .map_err(|e| ServiceError::retry("scanning the media").because(e))?;
@@ -413,12 +446,21 @@ fn threads(
     Ok(threads)
 }
 
-/// Looks at the media again and again.
+/// Looks at the media again and again, and whenever the gateway itself changed them.
 async fn look(shared: &Shared, mut watcher: Watcher) -> Result<(), ServiceError> {
+    let mut rescans = shared.rescans.lock().await;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        let asked = tokio::select! {
+            asked = rescans.recv() => asked,
+            () = tokio::time::sleep(LOOK_EVERY) => None,
+        };
+        let rescan = asked.is_some();
         let looked = tokio::task::spawn_blocking(move || {
-            let media = watcher.look();
+            let media = if rescan {
+                Some(watcher.rescan())
+            } else {
+                watcher.look()
+            };
             (watcher, media)
         });
         let media;
@@ -431,6 +473,10 @@ async fn look(shared: &Shared, mut watcher: Watcher) -> Result<(), ServiceError>
             if shared.inputs.send(input).await.is_err() {
                 return Ok(());
             }
+        }
+        if let Some(done) = asked {
+            // Behind the media in the room's queue: answered once everything they caused is published.
+            let _ = shared.inputs.send(Message::Sync(done)).await;
         }
     }
 }

@@ -333,6 +333,9 @@ pub struct Play<'a> {
     /// Path of the picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<&'a str>,
+    /// Paths of all pictures where there are several, to be shown one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<&'a str>,
     /// Path of the sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio: Option<&'a str>,
@@ -350,6 +353,9 @@ pub struct Play<'a> {
     pub language: Option<&'a str>,
     /// Percent: the global volume times that of the button.
     pub volume: u8,
+    /// Plays again and again, until the server says stop.
+    #[serde(rename = "loop", skip_serializing_if = "std::ops::Not::not")]
+    pub looped: bool,
     /// Length of the sound, when known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,

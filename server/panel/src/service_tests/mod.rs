@@ -2,6 +2,7 @@
 //! The whole service on real sockets, with a text board of the original kind on the far side of a port in memory.
 
 mod boards;
+mod content;
 mod hostile;
 mod routes;
 mod screens;
