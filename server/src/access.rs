@@ -103,6 +103,7 @@ fn open(state: &Path) -> Result<Auth, Failure> {
     let settings = Settings {
         loopback: true,
         trust_loopback: false,
+        tls: false,
         open_assets: Vec::new(),
     };
     Auth::open(&cx, settings)

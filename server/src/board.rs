@@ -6,7 +6,6 @@
 use leitstand_core::hal::{BatteryGauge, MainsSense, PortError, SerialPort};
 use leitstand_core::modbus::line::Line;
 use leitstand_hal_linux::serial::Port;
-use std::net::SocketAddr;
 use std::path::Path;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -36,9 +35,9 @@ pub(crate) trait Board: Send {
         OpenApiRouter::new()
     }
 
-    /// The gateway listens at `addr`.
-    fn announce(&self, addr: SocketAddr) {
-        let _ = addr;
+    /// The gateway listens at `url`, which has no slash at its end.
+    fn announce(&self, url: &str) {
+        let _ = url;
     }
 }
 

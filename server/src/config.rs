@@ -7,7 +7,8 @@ use leitstand_kit::config::{Diagnostics, Document, Path};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::io::{IsTerminal as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// The configuration of a site.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -62,6 +63,42 @@ pub(crate) struct Api {
     pub(crate) bind: String,
     /// On a loopback bind, a program on this machine acts as engineer without a login.
     pub(crate) trust_loopback: bool,
+    /// Encryption: "off", "site" for a certificate that the gateway makes itself, or a table with `cert` and `key`.
+    /// Without this key: "off" on loopback, "site" on any other address.
+    pub(crate) tls: Option<Tls>,
+    /// Further names and addresses by which the gateway is reached, for the certificate that it makes itself.
+    #[schemars(length(max = 16))]
+    pub(crate) names: Vec<String>,
+}
+
+/// Encryption of the HTTP interface.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Tls {
+    /// Without files.
+    Word(TlsWord),
+    /// A certificate of one's own.
+    Files(TlsFiles),
+}
+
+/// Encryption without files.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TlsWord {
+    /// In the clear: only on loopback, or behind a proxy that speaks TLS.
+    Off,
+    /// With a certificate that the gateway makes and renews itself.
+    Site,
+}
+
+/// A certificate of one's own, read again when it changes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    /// PEM file with the certificate and those that lead to its root.
+    pub(crate) cert: PathBuf,
+    /// PEM file with its private key.
+    pub(crate) key: PathBuf,
 }
 
 impl Default for Api {
@@ -69,6 +106,8 @@ impl Default for Api {
         Self {
             bind: "127.0.0.1:8080".into(),
             trust_loopback: true,
+            tls: None,
+            names: Vec::new(),
         }
     }
 }
@@ -83,6 +122,10 @@ pub(crate) struct Checked {
     pub(crate) bind: SocketAddr,
     /// `[api] trust_loopback`.
     pub(crate) trust_loopback: bool,
+    /// `[api] tls`; `None` leaves it to the address.
+    pub(crate) tls: Option<Tls>,
+    /// `[api] names`.
+    pub(crate) names: Vec<String>,
     /// The gas service's site.
     #[cfg(feature = "gas")]
     pub(crate) gas: Option<std::sync::Arc<leitstand_gas::site::GasSite>>,
@@ -109,6 +152,17 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
             )
             .allowed("IP address and port, for example 127.0.0.1:8080 or [::1]:8080");
     }
+    for (index, name) in raw.api.names.iter().enumerate() {
+        if !is_host_name(name) && name.parse::<IpAddr>().is_err() {
+            diagnostics
+                .error(
+                    &root.key("api").key("names").index(index),
+                    "bad_name",
+                    format!("`{name}` is neither a host name nor an IP address"),
+                )
+                .allowed("for example leitstand.example.org or 192.0.2.7; no port, no https://");
+        }
+    }
     #[cfg(feature = "gas")]
     let gas = raw
         .gas
@@ -132,6 +186,8 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
             language: raw.language,
             bind,
             trust_loopback: raw.api.trust_loopback,
+            tls: raw.api.tls,
+            names: raw.api.names,
             #[cfg(feature = "gas")]
             gas,
             #[cfg(feature = "panel")]
@@ -140,6 +196,15 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
         _ => None,
     };
     (checked, diagnostics)
+}
+
+/// Labels of letters, digits and hyphens (RFC 1123, 2.1).
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(fine) && !label.starts_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// As [`check`]; mistakes go to STDERR as a report for people.

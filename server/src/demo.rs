@@ -14,7 +14,6 @@ use crate::{cli, config, sim, web};
 use leitstand_core::hal::{BatteryGauge, MainsSense};
 use leitstand_hal_mock::site::{Options, Site};
 use leitstand_kit::Exit;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -181,7 +180,7 @@ impl Board for Simulated {
         sim::routes(self.site.handle())
     }
 
-    fn announce(&self, addr: SocketAddr) {
+    fn announce(&self, url: &str) {
         let gone = if self.temporary {
             ", which is removed at the end"
         } else {
@@ -192,7 +191,7 @@ impl Board for Simulated {
         say("A simulated garage and a wall of buttons. Nothing you see is real.");
         say(web::NOTICE);
         say("");
-        say(format!("  Open           http://{addr}/"));
+        say(format!("  Open           {url}/"));
         say(format!("  Configuration  {}", self.file.display()));
         say(format!("  Everything is in {}{gone}.", dir.display()));
         say("  Stop           Ctrl+C");

@@ -7,10 +7,11 @@ use crate::board::Board;
 use crate::bootstrap::Bootstrap;
 use crate::config::{self, Checked};
 use crate::exit::{Failure, say};
-use crate::{serve, services, systemd, ui, web};
+use crate::{serve, services, systemd, tls, ui, web};
 use axum::Router;
 use leitstand_kit::auth::{Auth, Settings};
 use leitstand_kit::service::StateLock;
+use leitstand_kit::tls::Keeper;
 use leitstand_kit::{
     CancellationToken, Clock, Context, Exit, NewEvent, Paths, ServiceError, Severity, Site,
     Supervisor,
@@ -18,6 +19,7 @@ use leitstand_kit::{
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,6 +99,8 @@ struct Gateway {
     stop_http: CancellationToken,
     supervisor: Supervisor,
     listener: TcpListener,
+    door: serve::Door,
+    certificate: Option<Arc<Keeper>>,
     app: Router,
     claim_code: Option<String>,
     _only_one: StateLock,
@@ -121,6 +125,10 @@ impl Gateway {
             Failure::because(Exit::RuntimeInformation, &doing, &e)
         })?;
         let only_one = paths.lock()?;
+        // Before the configuration counts as accepted: files that do not do shall not become part of the copy.
+        let clock = Clock::real();
+        let certificate = tls::certificate(&config, addr.ip(), &paths, &clock)?;
+        let door = tls::door(certificate.as_deref())?;
         bootstrap.begin()?;
         let site = Site {
             name: config.site.clone(),
@@ -128,13 +136,19 @@ impl Gateway {
             simulated: board.simulated(),
         };
         let stop_services = CancellationToken::new();
-        let cx = Context::open(paths, site, Clock::real(), stop_services.clone())?;
+        let cx = Context::open(paths, site, clock, stop_services.clone())?;
         tell_start(&cx, &bootstrap);
 
         let settings = Settings {
             loopback: addr.ip().is_loopback(),
             trust_loopback: config.trust_loopback,
-            open_assets: ui::OPEN_ASSETS.iter().map(ToString::to_string).collect(),
+            tls: certificate.is_some(),
+            open_assets: ui::OPEN_ASSETS
+                .iter()
+                .copied()
+                .chain([tls::SHOWN_AT])
+                .map(str::to_owned)
+                .collect(),
         };
         let local_names_only = settings.loopback && settings.trust_loopback;
         let auth = Auth::open(&cx, settings)
@@ -149,7 +163,9 @@ impl Gateway {
         let stop_http = CancellationToken::new();
         let web_cx = cx.with_stop(stop_http.clone());
         let app = web::app(
-            routes.merge(board.routes()),
+            routes
+                .merge(board.routes())
+                .merge(tls::routes(certificate.clone()).into()),
             &web_cx,
             &auth,
             local_names_only,
@@ -162,6 +178,8 @@ impl Gateway {
             stop_http,
             supervisor,
             listener,
+            door,
+            certificate,
             app,
             claim_code: auth.claim_code(),
             _only_one: only_one,
@@ -169,15 +187,27 @@ impl Gateway {
     }
 
     fn greet(&self) -> Result<(), Failure> {
-        let addr = self.listener.local_addr();
-        let addr = reachable(addr.map_err(|e| Failure::because(Exit::Internal, "listening", &e))?);
-        say(format!("Listening on http://{addr}"));
+        let bound = self.listener.local_addr();
+        let bound = bound.map_err(|e| Failure::because(Exit::Internal, "listening", &e))?;
+        let addr = reachable(bound);
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let url = format!("{scheme}://{addr}");
+        say(format!("Listening on {url}"));
+        if let Some(certificate) = &self.certificate {
+            tls::announce(certificate);
+        } else if !bound.ip().is_loopback() {
+            tls::warn_of_the_clear();
+        }
         if let Some(code) = &self.claim_code {
             say(format!(
-                "No user exists yet. Open http://{addr}/claim and enter the code {code}"
+                "No user exists yet. Open {url}/claim and enter the code {code}"
             ));
         }
-        self.board.announce(addr);
+        self.board.announce(&url);
         Ok(())
     }
 
@@ -188,9 +218,11 @@ impl Gateway {
 
         let http = tokio::spawn(serve::serve(
             self.listener,
+            self.door,
             self.app,
             self.stop_http.clone(),
         ));
+        let renewal = tokio::spawn(tls::renew(self.certificate, self.cx.clone()));
         let watchdog = tokio::spawn(systemd::watch(self.cx.clone()));
         let mut running = tokio::spawn(self.supervisor.run());
         let failed = tokio::select! {
@@ -210,6 +242,7 @@ impl Gateway {
             }
         };
         watchdog.abort();
+        renewal.abort();
         signals.abort();
         let end = NewEvent::new("gateway", "GatewayStopped");
         let end = match &result {

@@ -1,7 +1,7 @@
 //! The `leitstand` binary: command line, wiring, nothing that decides.
 //!
 //! Code map: [`cli`] what a user can type, [`config`] file to checked services, [`gateway`] start and stop,
-//! [`web`] the one HTTP application, [`board`] the only place that picks real or simulated hardware,
+//! [`web`] the one HTTP application, [`serve`] and [`tls`] its port, [`board`] the only place that picks real or simulated hardware,
 //! [`demo`] and [`sim`] the simulated site, [`access`] users and tokens, [`exit`] exit codes.
 
 mod access;
@@ -22,6 +22,7 @@ mod serve;
 mod services;
 mod sim;
 mod systemd;
+mod tls;
 mod ui;
 mod web;
 

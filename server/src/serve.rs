@@ -1,10 +1,14 @@
 //! Accepts connections and hands them to the application, with bounds that hold against a hostile peer.
 //!
 //! `axum::serve` bounds neither the number of connections nor the time a peer takes for its request head; both
-//! are needed where one slow peer must not lock an operator out.
+//! are needed where one slow peer must not lock an operator out. The same holds for the handshake of TLS.
+
+mod door;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use door::Arrived;
+pub(crate) use door::Door;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use leitstand_kit::CancellationToken;
@@ -12,8 +16,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
@@ -31,7 +36,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Serves until `stop` fires, then ends all connections.
-pub(crate) async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, door: Door, app: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let peers = Peers::default();
     let mut connections = JoinSet::new();
@@ -56,13 +61,11 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, stop: Cancellation
         };
         while connections.try_join_next().is_some() {}
         if let Some(seat) = peers.take(peer.ip()) {
-            connections.spawn(connection(
-                stream,
-                peer,
-                app.clone(),
-                stop.clone(),
-                (place, seat),
-            ));
+            let (door, app, stop) = (door.clone(), app.clone(), stop.clone());
+            connections.spawn(async move {
+                connection(stream, peer, door, app, stop).await;
+                drop((place, seat));
+            });
         }
     }
     drop(listener);
@@ -75,12 +78,29 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, stop: Cancellation
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    door: Door,
     app: Router,
     stop: CancellationToken,
-    _held: (OwnedSemaphorePermit, Seat),
 ) {
     // Small answers and live values must not wait for more bytes.
     let _ = stream.set_nodelay(true);
+    let arrived = tokio::select! {
+        arrived = door.receive(stream) => arrived,
+        () = stop.cancelled() => return,
+    };
+    match arrived {
+        Ok(Arrived::Clear(stream)) => talk(stream, peer, app, stop).await,
+        Ok(Arrived::Encrypted(stream)) => talk(*stream, peer, app, stop).await,
+        Ok(Arrived::Lost(stream)) => talk(stream, peer, door::way_in(), stop).await,
+        Err(error) => tracing::debug!(%peer, %error, "no connection"),
+    }
+}
+
+/// Requests and answers on one connection until it ends.
+async fn talk<S>(stream: S, peer: SocketAddr, app: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));

@@ -47,6 +47,8 @@ impl Chrome {
                 "--disable-gpu",
                 "--disable-quic",
                 "--no-first-run",
+                // The site certificate is made by the gateway under test; `it` checks it.
+                "--ignore-certificate-errors",
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--disable-sync",

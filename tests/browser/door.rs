@@ -62,6 +62,18 @@ fn a_site_is_claimed_and_then_asks_who_comes() {
         "document.querySelector('a[href=\"/claim\"]')",
     );
     tab.wait("the claim page", "document.getElementById('code')");
+    let printed = server.printed();
+    let (_, rest) = printed.split_once("Certificate (SHA-256): ").unwrap();
+    let fingerprint = rest.lines().next().unwrap();
+    tab.wait(
+        "the fingerprint that the start printed",
+        &format!("document.getElementById('fingerprint')?.textContent === '{fingerprint}'"),
+    );
+    assert_eq!(
+        tab.eval("document.documentElement.scrollWidth"),
+        json!(360),
+        "nothing sticks out on a phone"
+    );
     for (name, value) in [
         ("code", code.as_str()),
         ("name", "anna"),

@@ -14,3 +14,4 @@ mod gas_kill;
 mod hostile;
 mod panel;
 mod panel_wire;
+mod tls;

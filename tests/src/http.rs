@@ -1,8 +1,10 @@
 //! A small HTTP/1.1 client: one request a connection, every byte in the caller's hand.
 
+use crate::tls;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 /// An answer.
@@ -95,6 +97,25 @@ pub fn connect(addr: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A connection in the clear or inside TLS.
+pub trait Connection: Read + Write + Send {}
+impl<T: Read + Write + Send> Connection for T {}
+
+/// As [`connect`], inside TLS when there is a certificate to trust.
+///
+/// # Errors
+/// As the system reports, or when the certificate is another one.
+pub fn connect_with(
+    addr: SocketAddr,
+    trusted: Option<&Path>,
+) -> std::io::Result<Box<dyn Connection>> {
+    let stream = connect(addr)?;
+    Ok(match trusted {
+        Some(pem) => Box::new(tls::client(stream, &addr.ip().to_string(), pem)?),
+        None => Box::new(stream),
+    })
+}
+
 /// Sends one request and reads the whole answer. `headers` come after `Host` and `Connection: close`; a
 /// `Content-Length` is added when there is a body.
 ///
@@ -107,7 +128,21 @@ pub fn request(
     headers: &[(&str, &str)],
     body: Option<&[u8]>,
 ) -> std::io::Result<Reply> {
-    let mut stream = connect(addr)?;
+    request_over(connect(addr)?, addr, method, path, headers, body)
+}
+
+/// As [`request`], on a connection that the caller opened.
+///
+/// # Errors
+/// When the connection ends or stalls before the answer is complete.
+pub fn request_over(
+    mut stream: impl Read + Write,
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> std::io::Result<Reply> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -11,6 +11,7 @@ pub mod http;
 pub mod peer;
 pub mod server;
 pub mod sse;
+pub mod tls;
 pub mod wait;
 
 pub use http::Reply;

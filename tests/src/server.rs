@@ -81,6 +81,7 @@ pub struct Server {
     env: Vec<(String, String)>,
     child: Option<Child>,
     addr: SocketAddr,
+    tls: bool,
     dir: TempDir,
     output: Arc<Mutex<Printed>>,
     token: Option<String>,
@@ -172,6 +173,7 @@ impl Server {
             env,
             child: None,
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: false,
             dir,
             output: Arc::default(),
             token: None,
@@ -203,7 +205,7 @@ impl Server {
         );
         self.child = Some(child);
         let output = Arc::clone(&self.output);
-        self.addr = wait::until("the server prints its address", || {
+        (self.tls, self.addr) = wait::until("the server prints its address", || {
             let output = lock(&output);
             let found = output.stdout.iter().find_map(|line| address_in(line));
             assert!(
@@ -227,7 +229,8 @@ impl Server {
     /// The address a browser opens, without a slash at the end.
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
     }
 
     /// Its directory, removed at the end of the test.
@@ -268,6 +271,21 @@ impl Server {
         self.token = token;
     }
 
+    /// The certificate that the gateway made for itself; to be trusted where it speaks TLS.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.state_dir().join("tls/site.pem")
+    }
+
+    /// A connection, inside TLS where the gateway speaks it.
+    ///
+    /// # Errors
+    /// As the system reports, or when the certificate is not the gateway's own.
+    pub fn connect(&self) -> std::io::Result<Box<dyn http::Connection>> {
+        let certificate = self.certificate();
+        http::connect_with(self.addr, self.tls.then_some(certificate.as_path()))
+    }
+
     /// One request. The bearer token, if one is set, goes along.
     ///
     /// # Panics
@@ -285,7 +303,8 @@ impl Server {
         if let Some(bearer) = &bearer {
             all.push(("Authorization", bearer));
         }
-        http::request(self.addr, method, path, &all, body)
+        self.connect()
+            .and_then(|c| http::request_over(c, self.addr, method, path, &all, body))
             .unwrap_or_else(|e| panic!("{method} {path}: {e}\n{}", self.printed()))
     }
 
@@ -327,7 +346,8 @@ impl Server {
             .iter()
             .map(|b| ("Authorization", b.as_str()))
             .collect();
-        Stream::open(self.addr, path, last_id, &headers)
+        let connection = self.connect().expect("connecting to the event stream");
+        Stream::open_over(connection, self.addr, path, last_id, &headers)
     }
 
     /// Reads `path` until `wanted` gives a value.
@@ -453,12 +473,13 @@ fn capture(stream: impl Read + Send + 'static, output: Arc<Mutex<Printed>>, is_s
     });
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let rest = line.split_once("http://")?.1;
+/// Whether it speaks TLS, and where.
+fn address_in(line: &str) -> Option<(bool, SocketAddr)> {
+    let (before, rest) = line.split_once("://")?;
     let end = rest
         .find(|c: char| c == '/' || c.is_whitespace())
         .unwrap_or(rest.len());
-    rest[..end].parse().ok()
+    Some((before.ends_with("https"), rest[..end].parse().ok()?))
 }
 
 #[cfg(test)]
@@ -467,12 +488,17 @@ mod tests {
 
     #[test]
     fn the_address_is_found_in_a_sentence() {
-        let expected = Some(SocketAddr::from(([127, 0, 0, 1], 4711)));
+        let at = SocketAddr::from(([127, 0, 0, 1], 4711));
+        let expected = Some((false, at));
         assert_eq!(
             address_in("Open http://127.0.0.1:4711/ in a browser"),
             expected
         );
         assert_eq!(address_in("listening: http://127.0.0.1:4711"), expected);
+        assert_eq!(
+            address_in("Listening on https://127.0.0.1:4711"),
+            Some((true, at))
+        );
         assert_eq!(address_in("leitstand: 0.1.0"), None);
     }
 }

@@ -3,7 +3,7 @@
 use crate::http;
 use serde_json::Value;
 use std::io::{BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Event {
 
 /// An open stream.
 pub struct Stream {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn http::Connection>>,
     chunked: bool,
     pending: Vec<u8>,
 }
@@ -35,7 +35,22 @@ impl Stream {
         last_id: Option<u64>,
         headers: &[(&str, &str)],
     ) -> Self {
-        let mut stream = http::connect(addr).expect("connecting to the event stream");
+        let stream = http::connect_with(addr, None).expect("connecting to the event stream");
+        Self::open_over(stream, addr, path, last_id, headers)
+    }
+
+    /// As [`open`](Self::open), on a connection that the caller opened.
+    ///
+    /// # Panics
+    /// When the answer is no event stream.
+    #[must_use]
+    pub fn open_over(
+        mut stream: Box<dyn http::Connection>,
+        addr: SocketAddr,
+        path: &str,
+        last_id: Option<u64>,
+        headers: &[(&str, &str)],
+    ) -> Self {
         let mut head =
             format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nAccept: text/event-stream\r\n");
         for (name, value) in headers {

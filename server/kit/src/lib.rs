@@ -24,10 +24,11 @@
 //! | [`metrics`] | counters, gauges, histograms, text exposition |
 //! | [`config`] | all mistakes of a TOML file at once, with line and column; schema and reference |
 //! | [`auth`] | users, tokens, claim code, sessions, roles, audit |
+//! | [`tls`] | the certificate that the gateway shows: from files, or made by itself |
 //! | [`api`] | problems, JSON in and out, pages, ETags, the gateway's own routes |
 //!
 //! ## Deliberately absent
-//! Services, HAL crates, environment variables, TLS, HTML, command lines. Domain types carry no JSON; the
+//! Services, HAL crates, environment variables, sockets, HTML, command lines. Domain types carry no JSON; the
 //! views of a service do.
 #![forbid(unsafe_code)]
 
@@ -43,6 +44,7 @@ pub mod metrics;
 pub mod service;
 pub mod store;
 pub mod supervisor;
+pub mod tls;
 
 pub use auth::access;
 pub use clock::{Clock, Wall};

@@ -57,6 +57,7 @@ export default {
   "check.system": "Systemprüfung",
   "check.visual": "Sichtprüfung",
   "claim.again": "Passwort noch einmal",
+  "claim.certificate": "Fingerabdruck des Zertifikats dieser Anlage (SHA-256). Er muss der sein, den Leitstand beim Start ausgegeben hat und den der Browser anzeigt:",
   "claim.code": "Einmal-Code",
   "claim.differ": "Die beiden Passwörter sind verschieden.",
   "claim.login": "Es gibt schon ein Konto: anmelden",

@@ -58,6 +58,7 @@ export default {
   "check.system": "System check",
   "check.visual": "Visual check",
   "claim.again": "Password again",
+  "claim.certificate": "Fingerprint of this gateway's certificate (SHA-256). It must be the one that the gateway printed when it started, and the one that the browser shows:",
   "claim.code": "Claim code",
   "claim.differ": "The two passwords differ.",
   "claim.login": "There is a user already: sign in",

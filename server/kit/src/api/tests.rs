@@ -465,6 +465,7 @@ fn assembled(loopback: bool) -> (tempfile::TempDir, Router) {
         Settings {
             loopback,
             trust_loopback: true,
+            tls: false,
             open_assets: vec![],
         },
     )

@@ -8,7 +8,10 @@
 //! 3. Without a caller only the open paths answer; everything else is 401, whether it exists or not.
 //! 4. A viewer changes nothing, even where a handler forgot to ask for a role.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -66,7 +69,9 @@ async fn check(
     peer: Option<IpAddr>,
 ) -> Result<Option<HeaderValue>, Box<Response>> {
     let changes = changes_state(request);
-    if (changes || is_websocket(&request.headers)) && is_foreign(&request.headers, &request.uri) {
+    if (changes || is_websocket(&request.headers))
+        && is_foreign(auth, &request.headers, &request.uri)
+    {
         auth.0
             .cx
             .metrics
@@ -157,7 +162,7 @@ async fn who(auth: &Auth, request: &Parts, peer: Option<IpAddr>) -> Result<Found
         let started = auth.start_session(Owner::Token(caller.name.clone())).await;
         let cookie = started
             .ok()
-            .and_then(|(secret, lasts)| set_cookie(&secret, lasts.as_secs()));
+            .and_then(|(secret, lasts)| auth.cookie(&secret, lasts));
         return Ok((Some(caller), cookie));
     }
     for session in session_cookies(&request.headers) {
@@ -246,12 +251,16 @@ fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a browser says that the request comes from a page of another origin. Programs send neither header.
-fn is_foreign(headers: &HeaderMap, uri: &Uri) -> bool {
+fn is_foreign(auth: &Auth, headers: &HeaderMap, uri: &Uri) -> bool {
     if let Some(origin) = headers.get(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or("");
-        let authority = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
+        // In the clear a proxy in front may be what speaks TLS. Behind our own TLS a page that came in the clear may
+        // have been put there by anybody on the way.
+        let authority = origin.strip_prefix("https://").or_else(|| {
+            origin
+                .strip_prefix("http://")
+                .filter(|_| !auth.0.settings.tls)
+        });
         let same = authority
             .zip(host_of(headers, uri))
             .is_some_and(|(a, host)| a.eq_ignore_ascii_case(&host));
@@ -320,11 +329,13 @@ pub(super) fn session_cookies(headers: &HeaderMap) -> Vec<Secret> {
         .collect()
 }
 
-/// The session cookie; `seconds = 0` removes it.
-pub(super) fn set_cookie(secret: &Secret, seconds: u64) -> Option<HeaderValue> {
+/// The session cookie; no time at all removes it. With `secure` a browser sends it back over TLS only.
+pub(super) fn set_cookie(secret: &Secret, lasts: Duration, secure: bool) -> Option<HeaderValue> {
     let text = format!(
-        "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}",
-        secret.reveal()
+        "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{}",
+        secret.reveal(),
+        lasts.as_secs(),
+        if secure { "; Secure" } else { "" },
     );
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);

@@ -58,6 +58,9 @@ pub struct Settings {
     pub loopback: bool,
     /// `[api] trust_loopback`: a local peer acts as engineer on a loopback bind.
     pub trust_loopback: bool,
+    /// Whether every connection is encrypted: cookies then never travel in the clear, and a page that came in the
+    /// clear counts as foreign.
+    pub tls: bool,
     /// Paths that the login and claim pages load, besides the fixed open ones. Exact paths.
     pub open_assets: Vec<String>,
 }
@@ -247,6 +250,11 @@ impl Auth {
 
     fn trusts_loopback(&self) -> bool {
         self.0.settings.loopback && self.0.settings.trust_loopback
+    }
+
+    /// The session cookie; no time at all removes it.
+    fn cookie(&self, secret: &Secret, lasts: Duration) -> Option<axum::http::HeaderValue> {
+        guard::set_cookie(secret, lasts, self.0.settings.tls)
     }
 
     fn now_ms(&self) -> i64 {

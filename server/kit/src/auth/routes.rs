@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -101,7 +101,7 @@ async fn login(
         );
         Ok(auth.start_session(Owner::User(login.name)).await?)
     };
-    form.answer(result.await, "/login?failed=1")
+    form.answer(&auth, result.await, "/login?failed=1")
 }
 
 /// Log out: ends the session.
@@ -123,11 +123,8 @@ async fn logout(
     if caller.via == Via::Session {
         auth.note(NewEvent::new(SERVICE, "LoggedOut").actor(caller.name));
     }
-    Ok(with_cookie(
-        StatusCode::NO_CONTENT.into_response(),
-        &"".into(),
-        Duration::ZERO,
-    ))
+    let gone = auth.cookie(&"".into(), Duration::ZERO);
+    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), gone))
 }
 
 /// Take charge of a new gateway: makes the first admin with the one-time code.
@@ -198,7 +195,7 @@ async fn claim(
         );
         Ok(auth.start_session(Owner::User(claim.name)).await?)
     };
-    form.answer(result.await, "/claim?failed=1")
+    form.answer(&auth, result.await, "/claim?failed=1")
 }
 
 /// Who am I?
@@ -319,14 +316,16 @@ impl Form {
         }
     }
 
-    fn answer(&self, result: Result<(Secret, Duration), Problem>, back: &'static str) -> Response {
+    fn answer(
+        &self,
+        auth: &Auth,
+        result: Result<(Secret, Duration), Problem>,
+        back: &'static str,
+    ) -> Response {
+        let result = result.map(|(secret, lasts)| auth.cookie(&secret, lasts));
         match (self, result) {
-            (Self::Json, Ok((secret, lasts))) => {
-                with_cookie(StatusCode::NO_CONTENT.into_response(), &secret, lasts)
-            }
-            (Self::Plain { next }, Ok((secret, lasts))) => {
-                with_cookie(see_other(next), &secret, lasts)
-            }
+            (Self::Json, Ok(cookie)) => with_cookie(StatusCode::NO_CONTENT.into_response(), cookie),
+            (Self::Plain { next }, Ok(cookie)) => with_cookie(see_other(next), cookie),
             (Self::Plain { .. }, Err(problem)) if problem.status < 500 => see_other(back),
             (_, Err(problem)) => {
                 let wait = problem.more.get("retry_after_s").map(ToString::to_string);
@@ -350,8 +349,8 @@ fn see_other(to: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
 }
 
-fn with_cookie(mut response: Response, secret: &Secret, lasts: Duration) -> Response {
-    if let Some(cookie) = guard::set_cookie(secret, lasts.as_secs()) {
+fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
+    if let Some(cookie) = cookie {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

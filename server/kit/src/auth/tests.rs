@@ -31,12 +31,22 @@ const LOCAL: &str = "127.0.0.1:5000";
 const PASSWORD: &str = "correct horse battery";
 
 fn bench(loopback: bool, trust_loopback: bool) -> Bench {
+    bench_with(loopback, trust_loopback, false)
+}
+
+/// Off loopback, every connection encrypted.
+fn encrypted() -> Bench {
+    bench_with(false, true, true)
+}
+
+fn bench_with(loopback: bool, trust_loopback: bool, tls: bool) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let (clock, hand) = Clock::manual();
     let cx = Context::for_tests_with(dir.path(), clock);
     let settings = Settings {
         loopback,
         trust_loopback,
+        tls,
         open_assets: vec!["/ui/login.css".into()],
     };
     let auth = Auth::open(&cx, settings).unwrap();

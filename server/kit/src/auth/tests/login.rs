@@ -45,6 +45,7 @@ async fn the_claim_code_makes_the_first_admin_and_works_once() {
         Settings {
             loopback: false,
             trust_loopback: true,
+            tls: false,
             open_assets: vec![],
         },
     )
@@ -198,6 +199,7 @@ async fn a_session_survives_a_restart_of_the_gateway() {
         Settings {
             loopback: false,
             trust_loopback: true,
+            tls: false,
             open_assets: vec![],
         },
     )
@@ -251,4 +253,36 @@ async fn a_plain_form_logs_in_and_never_leads_to_another_site() {
         ),
         (303, "/login?failed=1")
     );
+}
+
+#[tokio::test]
+async fn over_tls_a_cookie_never_travels_in_the_clear_again() {
+    let bench = encrypted();
+    let token = bench.token("hall", Role::Viewer, None).await;
+    let erika = bench.user("erika", Role::Admin).await;
+    let login = bench.login("erika", PASSWORD).await;
+    let screen = bench
+        .ask(
+            REMOTE,
+            &format!("GET /?token={token}\nAccept: text/html"),
+            None,
+        )
+        .await;
+    let out = bench
+        .ask(REMOTE, &format!("POST /logout\nCookie: {erika}"), None)
+        .await;
+    for response in [login, screen, out] {
+        let set = response.headers()["set-cookie"].to_str().unwrap();
+        assert!(set.ends_with("; Secure"), "{set}");
+    }
+}
+
+#[tokio::test]
+async fn over_tls_a_page_that_came_in_the_clear_is_foreign() {
+    let bench = encrypted();
+    let token = bench.token("ops", Role::Operator, None).await;
+    for (origin, expected) in [("https://gateway:8080", 200), ("http://gateway:8080", 403)] {
+        let lines = format!("POST /forgotten\nAuthorization: Bearer {token}\nOrigin: {origin}");
+        assert_eq!(bench.status(REMOTE, &lines).await, expected, "{origin}");
+    }
 }
