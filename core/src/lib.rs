@@ -21,5 +21,6 @@ pub mod machine;
 pub mod modbus;
 pub mod panel;
 pub mod power;
+pub mod shift;
 pub mod time;
 pub mod units;

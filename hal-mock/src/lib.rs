@@ -1,6 +1,7 @@
 //! Simulated hardware: scripted doubles for unit tests, and a seeded virtual site behind pseudo-terminals.
 
 pub mod bus;
+pub mod digital;
 pub mod fault;
 pub mod mr_do4;
 pub mod panel;
