@@ -4,7 +4,7 @@ use crate::lock::Lock;
 use leitstand_core::hal::{PortError, SerialPort};
 use leitstand_core::modbus::line::{Line, Parity};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::termios::{
@@ -82,6 +82,13 @@ impl Port {
                 Err(error) => return Err(lost(error)),
             }
         }
+    }
+}
+
+/// For settings that only some lines have, as [`rs485`](crate::rs485).
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
     }
 }
 
