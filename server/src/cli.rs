@@ -59,6 +59,18 @@ pub(crate) enum Command {
         after_help = "Example:\n  leitstand import xmz /boot/xmz-server.toml > leitstand.toml"
     )]
     Import(Import),
+    /// Writes everything a site is to one file, while it runs
+    #[command(
+        after_help = "Example:\n  leitstand backup /media/stick/garage.tar\n\n\
+        Configuration, state, journal, history and media are in it; so are password hashes and keys: keep it safe."
+    )]
+    Backup(Backup),
+    /// Puts a site back from its backup, on a machine where there is none
+    #[command(
+        after_help = "Examples:\n  leitstand restore --check garage.tar\n  leitstand restore garage.tar\n\n\
+        Stop the gateway first. Nothing is written unless the whole backup is sound."
+    )]
+    Restore(Restore),
     /// Access tokens for programs and screens
     #[command(
         subcommand,
@@ -212,7 +224,31 @@ pub(crate) enum Origin {
     Xmz,
 }
 
-/// Where the site whose access is edited keeps its memory.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The file to write; one from before is replaced when the new one is whole
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) state: StateArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// A backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only checks the backup
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Puts every path below this folder, to look at it or to prepare another machine's disk
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateArg,
+}
+
+/// Which site a command is about, by where it keeps its memory.
 #[derive(Debug, Args)]
 pub(crate) struct StateArg {
     /// Where the site's memory lives

@@ -134,6 +134,22 @@ pub(crate) struct Checked {
     pub(crate) panel: Option<leitstand_panel::config::Settings>,
 }
 
+impl Checked {
+    /// The folder of pictures and sounds, of a site that has one.
+    pub(crate) fn media_dir(&self, config_dir: &std::path::Path) -> Option<std::path::PathBuf> {
+        #[cfg(feature = "panel")]
+        return self
+            .panel
+            .as_ref()
+            .map(|panel| config_dir.join(&panel.media_dir));
+        #[cfg(not(feature = "panel"))]
+        {
+            let _ = config_dir;
+            None
+        }
+    }
+}
+
 /// Checks a text. The diagnostics hold every mistake; there is a value when none is an error.
 pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
     let document = Document::parse(text, file);

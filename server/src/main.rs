@@ -2,9 +2,11 @@
 //!
 //! Code map: [`cli`] what a user can type, [`config`] file to checked services, [`gateway`] start and stop,
 //! [`web`] the one HTTP application, [`serve`] and [`tls`] its port, [`board`] the only place that picks real or simulated hardware,
-//! [`demo`] and [`sim`] the simulated site, [`access`] users and tokens, [`exit`] exit codes.
+//! [`demo`] and [`sim`] the simulated site, [`access`] users and tokens,
+//! [`backup`] a site in one file and back, [`exit`] exit codes.
 
 mod access;
+mod backup;
 mod board;
 mod bootstrap;
 mod check;
@@ -44,6 +46,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => gateway::run_site(args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Token(what) => access::token(what),
         Command::User(what) => access::user(what),
         Command::Check(args) => check::run(args),

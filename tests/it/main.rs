@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod backup;
 mod bus;
 mod cli;
 mod demo;

@@ -4,6 +4,7 @@
 //! that fails too, the database is in memory. Both show as a degraded `store` in the health.
 
 mod open;
+pub mod snapshot;
 pub mod state_file;
 mod writer;
 
