@@ -6,6 +6,7 @@ mod backup;
 mod bus;
 mod cli;
 mod demo;
+mod firmware;
 mod fuzz_corpus;
 mod garage;
 mod gas;

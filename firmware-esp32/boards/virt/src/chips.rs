@@ -37,6 +37,8 @@ pub struct Chips {
 struct State {
     /// Levels at the parallel inputs; button 1 is the highest bit, low = pressed.
     inputs: u128,
+    /// Inputs that are at ground whoever holds what.
+    grounded: u128,
     /// The input chain; its highest bit is on the data line to the master.
     shifting: u128,
     /// Level at the far end of the input chain.
@@ -58,6 +60,7 @@ impl Chips {
             positions: size.chips() as u32 * 8,
             state: RefCell::new(State {
                 inputs: u128::MAX,
+                grounded: 0,
                 shifting: u128::MAX,
                 far_end: true,
                 load: false,
@@ -83,16 +86,20 @@ impl Chips {
         state.follow_inputs();
     }
 
-    /// Sets the level of one position, the spare ones too; 0 = button 1.
-    pub fn pull(&self, position: u32, high: bool) {
-        let bit = 1 << (self.positions - 1 - position.min(self.positions - 1));
+    /// Pulls one position to ground, the spare ones too, or none; 0 = button 1. What is held stays held.
+    pub fn ground(&self, position: Option<u32>) {
         let mut state = self.state.borrow_mut();
-        state.inputs = if high {
-            state.inputs | bit
-        } else {
-            state.inputs & !bit
+        state.grounded = match position {
+            Some(position) if position < self.positions => 1 << (self.positions - 1 - position),
+            _ => 0,
         };
         state.follow_inputs();
+    }
+
+    /// Chips of each chain.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.positions as usize / 8
     }
 
     /// The level at the far end; low is a chain that is cut.
@@ -120,7 +127,7 @@ impl State {
     /// While P/S is high the register is transparent.
     fn follow_inputs(&mut self) {
         if self.load {
-            self.shifting = self.inputs;
+            self.shifting = self.inputs & !self.grounded;
         }
     }
 

@@ -8,16 +8,19 @@
 //! | [`uart`] behind PCI | the *bench*: a test holds buttons and looks at LEDs there |
 //! | [`clock`] | `mtime`, 10 MHz; sleeps until a deadline |
 //! | [`chips`] | simulated shift registers, edge by edge |
-//! | [`flash`] | the machine's second NOR flash, for settings |
 //! | [`power`] | reset, and an exit code that QEMU hands to the shell |
 //!
 //! `unsafe` is in [`mmio`] alone: reading and writing device registers.
 #![no_std]
 
 pub mod bench;
+pub mod cable;
 pub mod chips;
 pub mod clock;
+pub mod command;
+pub mod fingers;
 pub mod mmio;
 mod panic;
 pub mod power;
+pub mod survey;
 pub mod uart;
