@@ -4,9 +4,11 @@
 //! backup is never older than the memory of the services beside it, and a restored site starts exactly as after a
 //! power cut in that moment: services apply the entries that are newer than their own file.
 //!
-//! Code map: [`archive`] the file's layout, [`site`] what belongs to a site, [`restore`] the way back.
+//! Code map: [`archive`] the file's layout, [`site`] what belongs to a site, [`restore`] the way back,
+//! [`keeper`] backups on a schedule.
 
 mod archive;
+pub(crate) mod keeper;
 mod restore;
 mod site;
 

@@ -23,6 +23,8 @@ pub(crate) struct FileConfig {
     /// The HTTP interface.
     #[serde(default)]
     pub(crate) api: Api,
+    /// Backups on a schedule; absent = only by hand.
+    pub(crate) backup: Option<crate::backup::keeper::BackupSection>,
     /// Gas-warning centre: sensors, zones, alarms, outputs.
     #[cfg(feature = "gas")]
     pub(crate) gas: Option<leitstand_gas::config::GasSection>,
@@ -126,6 +128,8 @@ pub(crate) struct Checked {
     pub(crate) tls: Option<Tls>,
     /// `[api] names`.
     pub(crate) names: Vec<String>,
+    /// Backups on a schedule.
+    pub(crate) backup: Option<crate::backup::keeper::BackupSection>,
     /// The gas service's site.
     #[cfg(feature = "gas")]
     pub(crate) gas: Option<std::sync::Arc<leitstand_gas::site::GasSite>>,
@@ -179,6 +183,9 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
                 .allowed("for example leitstand.example.org or 192.0.2.7; no port, no https://");
         }
     }
+    if let Some(backup) = &raw.backup {
+        crate::backup::keeper::check(backup, &root.key("backup"), &mut diagnostics);
+    }
     #[cfg(feature = "gas")]
     let gas = raw
         .gas
@@ -204,6 +211,7 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
             trust_loopback: raw.api.trust_loopback,
             tls: raw.api.tls,
             names: raw.api.names,
+            backup: raw.backup,
             #[cfg(feature = "gas")]
             gas,
             #[cfg(feature = "panel")]

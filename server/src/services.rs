@@ -56,5 +56,9 @@ pub(crate) fn plans(
         let panel = leitstand_panel::Panel::new(cx, settings.clone(), media, ports);
         plans.push(Plan::new(move || panel.instance()));
     }
+    if let Some(backup) = &config.backup {
+        let keeper = crate::backup::keeper::Keeper::new(cx, backup.clone());
+        plans.push(Plan::new(move || Box::new(keeper.clone())));
+    }
     Ok(plans)
 }

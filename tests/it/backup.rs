@@ -123,3 +123,56 @@ fn a_backup_is_for_its_owner_only_and_never_overwrites_a_site() {
     assert_eq!(refused.status.code(), Some(3));
     assert!(text.contains("is not empty; move it away first"), "{text}");
 }
+
+#[test]
+fn backups_are_made_on_request_listed_and_fetched() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("backups");
+    let config = format!(
+        "{CONFIG}\n[backup]\ndir = {:?}\nkeep = 1\n",
+        dir.display().to_string()
+    );
+    // Loopback is engineer; a backup needs an admin.
+    let mut server = Server::run(&config);
+    assert_eq!(server.post("/api/v1/backups", &json!({})).status, 403);
+    let token = leitstand(&[
+        "token",
+        "new",
+        "--name",
+        "boss",
+        "--role",
+        "admin",
+        "--state",
+        server.state_dir().to_str().unwrap(),
+    ]);
+    server.use_token(Some(
+        String::from_utf8_lossy(&token.stdout).trim().to_owned(),
+    ));
+    assert_eq!(server.post("/api/v1/backups", &json!({})).status, 202);
+    let name = server.wait_for("a backup", "/api/v1/backups", |list| {
+        list["items"][0]["name"].as_str().map(str::to_owned)
+    });
+    let fetched = server.get(&format!("/api/v1/backups/{name}"));
+    assert_eq!(fetched.status, 200);
+    let copy = place.path().join("copy.tar");
+    std::fs::write(&copy, &fetched.body).unwrap();
+    assert!(said(&copy, &["restore", "--check"]).contains("A whole backup of `Tower`"));
+    for stranger in ["status", "..%2Fstatus", "%2Fetc%2Fpasswd"] {
+        assert_eq!(
+            server.get(&format!("/api/v1/backups/{stranger}")).status,
+            404,
+            "{stranger}"
+        );
+    }
+
+    // The folder is gone and cannot come back: an event says so, and nothing else suffers.
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::write(&dir, "in the way").unwrap();
+    assert_eq!(server.post("/api/v1/backups", &json!({})).status, 202);
+    server.wait_for("the failure", "/api/v1/backups", |list| {
+        list["last_error"].is_string().then_some(())
+    });
+    server.wait_for("the event", "/api/v1/events?service=backup", |page| {
+        (page["items"][0]["kind"] == "BackupFailed").then_some(())
+    });
+}

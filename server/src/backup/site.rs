@@ -56,12 +56,13 @@ fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<Item>) -> io:
 }
 
 /// Files that a running gateway makes anew: locks, side files of databases, halves of replacements, damaged files
-/// kept for a person.
+/// kept for a person, backups themselves.
 fn is_passing(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
     last == "lock"
         || name.starts_with("dev/")
         || name.starts_with(".restoring/")
+        || last.starts_with(super::keeper::PREFIX)
         || last.ends_with(".bad")
         || last.contains(".bad.")
         || [
