@@ -21,6 +21,17 @@ pub enum ScanFault {
     FarEnd(u8),
 }
 
+impl ScanFault {
+    /// As the host is told, see [`leitstand_core::panel::frame::fault::CHAIN`].
+    #[must_use]
+    pub const fn argument(self) -> u32 {
+        match self {
+            Self::Chain(_) => 256,
+            Self::FarEnd(read) => read as u32,
+        }
+    }
+}
+
 /// Both chains.
 #[derive(Debug)]
 pub struct Chains<I: ReadChain, O> {

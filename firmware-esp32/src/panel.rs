@@ -99,8 +99,13 @@ where
 
     fn scan(&mut self, now: Instant) {
         let chains = &mut self.hardware.chains;
-        let read = chains.read();
-        self.board.scan(now, read.as_deref().ok());
+        match chains.read() {
+            Ok(normal) => self.board.scan(now, Some(&normal)),
+            Err(fault) => {
+                self.board.scan(now, None);
+                self.board.chain_failed(fault.argument());
+            }
+        }
         // An image that did not get through is repeated at the next scan; only one that stands is lit.
         if chains.write(&self.board.led_bytes(now)).is_ok() {
             self.hardware.dimmer.show(self.board.brightness());

@@ -16,19 +16,24 @@
 mod command;
 mod light;
 mod queue;
+mod settings;
 
 use core::fmt::Write as _;
 
 use heapless::{String, Vec};
 
+pub use self::settings::Settings;
+
 use self::light::Light;
 use self::queue::{Out, Queue};
+use self::settings::Asked;
 use super::chain::{ChainBytes, Wiring};
 use super::debounce::{self, Debouncer};
 use super::frame::{self, Frames};
 use super::line::DeviceLines;
 use super::message::FromDevice;
-use super::{ButtonId, ButtonSet};
+use super::name::BoardName;
+use super::{ButtonId, ButtonSet, PanelSize};
 use crate::limits::PANEL_FRAME_MAX;
 use crate::time::{Duration, Instant};
 
@@ -39,6 +44,9 @@ pub const LOCAL_LIGHT: Duration = Duration::from_secs(30);
 /// v2 is given up after this without a valid frame. Source: panel specification 3.7.
 pub const V2_GONE: Duration = Duration::from_secs(3);
 
+/// So many scans in a row without the input chain are a fault, not a glitch. Reasoning: 0.1 s at 5 ms.
+const CHAIN_LOST_AFTER: u8 = 20;
+
 /// Bytes of one message in the larger of both languages.
 const MESSAGE_MAX: usize = 96;
 const _: () = assert!(MESSAGE_MAX > PANEL_FRAME_MAX);
@@ -48,8 +56,8 @@ const _: () = assert!(MESSAGE_MAX > PANEL_FRAME_MAX);
 pub struct Config {
     /// Buttons and LEDs.
     pub wiring: Wiring,
-    /// Name in the `FW` line, at most 32 characters without blanks.
-    pub name: &'static str,
+    /// Name in the `FW` line.
+    pub name: BoardName,
     /// Version of the firmware.
     pub version: [u8; 3],
     /// Differs after every start; from a random number generator or a counter in flash.
@@ -64,6 +72,8 @@ pub struct Config {
     pub debounce: debounce::Config,
     /// Brightness in percent, 0..=100.
     pub brightness: u8,
+    /// Whether the shell keeps [`Settings`] over a reset; without that SAVE is unknown.
+    pub keeps_settings: bool,
 }
 
 impl Config {
@@ -73,7 +83,7 @@ impl Config {
     pub fn new(wiring: Wiring, boot_id: u32) -> Self {
         Self {
             wiring,
-            name: "leitstand-panel",
+            name: BoardName::DEFAULT,
             version: [0, 1, 0],
             boot_id,
             announce_after: Duration::from_millis(1600),
@@ -81,7 +91,19 @@ impl Config {
             scan: Duration::from_millis(5),
             debounce: debounce::Config::default(),
             brightness: 50,
+            keeps_settings: false,
         }
+    }
+
+    /// As this, with what was kept over the reset. The wiring is not touched: whoever knows its table makes
+    /// one for [`Settings::buttons`].
+    #[must_use]
+    pub const fn with_settings(mut self, settings: &Settings) -> Self {
+        self.name = settings.name;
+        self.debounce = settings.debounce;
+        self.brightness = settings.brightness;
+        self.keeps_settings = true;
+        self
     }
 }
 
@@ -102,6 +124,10 @@ pub struct Board {
     debouncer: Debouncer,
     light: Light,
     brightness: u8,
+    name: BoardName,
+    /// How many buttons there will be after the next start.
+    buttons_next: PanelSize,
+    save_asked: Option<Asked>,
 
     announce_at: Instant,
     announced: bool,
@@ -122,6 +148,10 @@ pub struct Board {
     drops_told: u16,
     heap: u32,
     rate: Rate,
+    /// Scans in a row without the input chain; counts up to [`CHAIN_LOST_AFTER`].
+    chain_lost: u8,
+    /// Argument of the standing chain fault.
+    chain_arg: u32,
 
     host: Host,
     /// When a press last lit an LED, for the time alone.
@@ -165,6 +195,9 @@ impl Board {
             debouncer: Debouncer::new(config.debounce),
             light: Light::new(config.wiring.size(), config.lit_max),
             brightness: config.brightness.min(100),
+            name: config.name,
+            buttons_next: config.wiring.size(),
+            save_asked: None,
             announced: false,
             greeting: [Out::Text(FromDevice::Ready), Out::Firmware].into_iter(),
             lines: DeviceLines::default(),
@@ -182,6 +215,8 @@ impl Board {
                 count: 0,
                 hz: 0,
             },
+            chain_lost: 0,
+            chain_arg: 0,
             host: Host::Quiet,
             lit_at: now,
             announce_at: now + config.announce_after,
@@ -198,6 +233,7 @@ impl Board {
         }
         self.keep_deadlines(now);
         let Some(normal) = normal else { return };
+        self.chain_lost = 0;
         self.rate.count(now);
         let changes = self.debouncer.scan(now, self.config.wiring.pressed(normal));
         for id in changes.released {
@@ -214,6 +250,17 @@ impl Board {
         if self.counters.ev_drop > self.drops_told && self.queue.is_half_empty() {
             self.drops_told = self.counters.ev_drop;
             self.fault(frame::fault::EVENTS_DROPPED, self.counters.ev_drop.into());
+        }
+    }
+
+    /// Why the chain could not be read in this scan, for [`frame::fault::CHAIN`]; the host is told once it
+    /// lasts.
+    pub fn chain_failed(&mut self, arg: u32) {
+        let before = self.chain_lost;
+        self.chain_lost = before.saturating_add(1).min(CHAIN_LOST_AFTER);
+        self.chain_arg = arg;
+        if before + 1 == CHAIN_LOST_AFTER {
+            self.fault(frame::fault::CHAIN, arg);
         }
     }
 
@@ -380,11 +427,7 @@ impl Board {
             Out::Text(message) => message.write(&mut line),
             Out::Firmware => {
                 let [major, minor, patch] = self.config.version;
-                let name = self
-                    .config
-                    .name
-                    .get(..self.config.name.len().min(32))
-                    .unwrap_or("panel");
+                let name = self.name;
                 write!(line, "FW {name} v{major}.{minor}.{patch}")
             }
         };

@@ -12,6 +12,7 @@ use postcard::ser_flavors::{Cobs, Slice, crc::CrcModifier};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::name::BoardName;
 use crate::limits::PANEL_FRAME_MAX;
 
 /// The version of the protocol.
@@ -29,6 +30,8 @@ pub mod caps {
     pub const DEBOUNCE: u16 = 1 << 2;
     /// Goes on alone when the host is gone.
     pub const LOCAL: u16 = 1 << 3;
+    /// Keeps its settings over a reset, on [`super::FromHost::Save`].
+    pub const SETTINGS: u16 = 1 << 4;
 }
 
 /// Codes of [`FromDevice::Nak`].
@@ -49,6 +52,9 @@ pub mod fault {
     pub const STUCK: u8 = 1;
     /// Button events were dropped; the argument is how many since the start.
     pub const EVENTS_DROPPED: u8 = 2;
+    /// The input chain cannot be read, so no press is seen; the argument is what its far end reads instead of
+    /// 255, or 256 when the bus itself failed.
+    pub const CHAIN: u8 = 3;
 }
 
 /// From the board to the host. Times are milliseconds since the board started and wrap.
@@ -207,6 +213,26 @@ pub enum FromHost {
         stable: bool,
         /// 5..=100.
         window_ms: u8,
+    },
+    /// How many buttons there are from the next start on. Only to boards with [`caps::SETTINGS`], as the two
+    /// that follow.
+    Buttons {
+        /// Comes back.
+        tag: u8,
+        /// 1..=100.
+        count: u8,
+    },
+    /// The board's name.
+    Name {
+        /// Comes back.
+        tag: u8,
+        /// In the `FW` line.
+        name: BoardName,
+    },
+    /// Keeps name, number of buttons, debouncing and brightness over a reset.
+    Save {
+        /// Comes back, once they are kept.
+        tag: u8,
     },
 }
 

@@ -10,7 +10,8 @@
 
 use core::fmt;
 
-use super::ButtonId;
+use super::name::BoardName;
+use super::{ButtonId, PanelSize};
 
 /// Splits `WORD argument` at the first blank.
 fn split(line: &str) -> (&str, Option<&str>) {
@@ -266,6 +267,19 @@ pub enum FromHost {
     QReset,
     /// Brightness in percent, 0..=100.
     Bright(u8),
+    /// The board's name in its `FW` line.
+    Name(BoardName),
+    /// How many buttons there are from the next start on.
+    Buttons(PanelSize),
+    /// How presses are recognised from now on.
+    Debounce {
+        /// Stable instead of eager.
+        stable: bool,
+        /// The window, 5..=100; the board knows whether it is two scans.
+        window_ms: u8,
+    },
+    /// Keeps name, number of buttons, debouncing and brightness over a reset.
+    Save,
     /// Offers this version of the protocol.
     Hello(u8),
 }
@@ -303,9 +317,30 @@ impl FromHost {
                 Some(_) => Err(ErrorCode::Limit),
                 None => Err(ErrorCode::InvalidId),
             },
+            ("NAME" | "BUTTONS" | "DEBOUNCE", None) => Err(ErrorCode::MissingId),
+            ("NAME", Some(text)) => BoardName::new(text).map(Self::Name).ok_or(ErrorCode::Limit),
+            ("BUTTONS", Some(text)) => {
+                let count = small(text).ok_or(ErrorCode::InvalidId)?;
+                PanelSize::new(count)
+                    .map(Self::Buttons)
+                    .ok_or(ErrorCode::Limit)
+            }
+            ("DEBOUNCE", Some(text)) => Self::debounce(text),
+            ("SAVE", None) => Ok(Self::Save),
             ("HELLO", Some(text)) => small(text).map(Self::Hello).ok_or(ErrorCode::UnknownCmd),
             _ => Err(ErrorCode::UnknownCmd),
         }
+    }
+
+    fn debounce(text: &str) -> Result<Self, ErrorCode> {
+        let stable = match split(text) {
+            ("EAGER", Some(_)) => false,
+            ("STABLE", Some(_)) => true,
+            ("EAGER" | "STABLE", None) => return Err(ErrorCode::MissingId),
+            _ => return Err(ErrorCode::InvalidId),
+        };
+        let window_ms = split(text).1.and_then(small).ok_or(ErrorCode::InvalidId)?;
+        Ok(Self::Debounce { stable, window_ms })
     }
 
     /// Writes the line without its end.
@@ -327,6 +362,13 @@ impl FromHost {
             Self::Stop => out.write_str("STOP"),
             Self::QReset => out.write_str("QRESET"),
             Self::Bright(percent) => write!(out, "BRIGHT {percent:03}"),
+            Self::Name(name) => write!(out, "NAME {name}"),
+            Self::Buttons(size) => write!(out, "BUTTONS {}", size.get()),
+            Self::Debounce { stable, window_ms } => {
+                let mode = if *stable { "STABLE" } else { "EAGER" };
+                write!(out, "DEBOUNCE {mode} {window_ms}")
+            }
+            Self::Save => out.write_str("SAVE"),
             Self::Hello(version) => write!(out, "HELLO {version}"),
         }
     }

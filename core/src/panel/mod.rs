@@ -26,6 +26,7 @@ pub mod frame;
 pub mod line;
 pub mod link;
 pub mod message;
+pub mod name;
 pub mod playback;
 
 pub use button::{ButtonId, ButtonSet, Ids, PanelSize};

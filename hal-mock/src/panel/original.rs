@@ -138,6 +138,10 @@ impl Original {
             Ok(
                 FromHost::Help
                 | FromHost::Bright(_)
+                | FromHost::Name(_)
+                | FromHost::Buttons(_)
+                | FromHost::Debounce { .. }
+                | FromHost::Save
                 | FromHost::Hello(_)
                 | FromHost::Test
                 | FromHost::Stop

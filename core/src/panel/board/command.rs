@@ -1,22 +1,19 @@
 //! What the host asks of the board, in both languages.
 
 use super::queue::Out;
-use super::{Board, Counters, Host, Language, bump};
-use crate::panel::ButtonId;
+use super::settings::Asked;
+use super::{Board, CHAIN_LOST_AFTER, Counters, Host, Language, bump};
 use crate::panel::debounce::{self, Mode};
 use crate::panel::frame::{self, Candidate, FromDevice as Frame, nak};
 use crate::panel::line::Line;
 use crate::panel::message::{ErrorCode, FromDevice, FromHost, Hello};
+use crate::panel::{ButtonId, PanelSize};
 use crate::time::{Duration, Instant};
-
-/// What this application can do, see [`frame::caps`].
-const CAPS: u16 =
-    frame::caps::BRIGHTNESS | frame::caps::TEST | frame::caps::DEBOUNCE | frame::caps::LOCAL;
 
 /// The answer to HELP. Digits alone would be a press to the original server.
 const HELP: [&str; 2] = [
     "COMMANDS PING VERSION HELP STATUS LEDSET LEDON LEDOFF LEDCLR",
-    "COMMANDS LEDALL TEST STOP QRESET BRIGHT HELLO",
+    "COMMANDS LEDALL TEST STOP QRESET BRIGHT NAME BUTTONS DEBOUNCE SAVE HELLO",
 ];
 
 impl Board {
@@ -66,6 +63,16 @@ impl Board {
             FromHost::Stop => self.light.test(now, false),
             FromHost::QReset => self.reset_counters(),
             FromHost::Bright(percent) => self.brightness = percent,
+            FromHost::Name(name) => self.name = name,
+            FromHost::Buttons(size) => self.buttons_next = size,
+            FromHost::Debounce { stable, window_ms } => self
+                .set_debounce(stable, window_ms)
+                .map_err(|_| ErrorCode::Limit)?,
+            FromHost::Save => {
+                self.ask_save(Asked::Text)
+                    .map_err(|_| ErrorCode::UnknownCmd)?;
+                return Ok(None);
+            }
             FromHost::Hello(frame::VERSION) => {
                 self.say(FromDevice::Hello(self.hello()));
                 self.enter_v2(now);
@@ -105,7 +112,7 @@ impl Board {
         Hello {
             buttons: count,
             leds: count,
-            caps: CAPS,
+            caps: self.caps(),
             boot_id: self.config.boot_id,
         }
     }
@@ -116,6 +123,9 @@ impl Board {
         self.frames.clear();
         for id in self.debouncer.stuck() {
             self.fault(frame::fault::STUCK, id.get().into());
+        }
+        if self.chain_lost == CHAIN_LOST_AFTER {
+            self.fault(frame::fault::CHAIN, self.chain_arg);
         }
     }
 
@@ -166,6 +176,10 @@ impl Board {
                 }
             }
             M::StatusReq => self.v2_status(),
+            M::Save { tag } => match self.ask_save(Asked::V2 { tag }) {
+                Ok(()) => return,
+                Err(code) => Frame::Nak { tag, code },
+            },
             M::LedSet { tag, .. }
             | M::LedClr { tag, .. }
             | M::LedOn { tag, .. }
@@ -174,7 +188,9 @@ impl Board {
             | M::Bright { tag, .. }
             | M::Test { tag, .. }
             | M::CountersReset { tag }
-            | M::Debounce { tag, .. } => match self.carry_out(now, message) {
+            | M::Debounce { tag, .. }
+            | M::Buttons { tag, .. }
+            | M::Name { tag, .. } => match self.carry_out(now, message) {
                 Ok(()) => Frame::Ack { tag },
                 Err(code) => Frame::Nak { tag, code },
             },
@@ -206,7 +222,13 @@ impl Board {
             M::Debounce {
                 stable, window_ms, ..
             } => self.set_debounce(stable, window_ms)?,
-            M::Hello { .. } | M::Ping { .. } | M::StatusReq => return Err(nak::UNKNOWN),
+            M::Buttons { count, .. } => {
+                self.buttons_next = PanelSize::new(count).ok_or(nak::LIMIT)?;
+            }
+            M::Name { name, .. } => self.name = name,
+            M::Hello { .. } | M::Ping { .. } | M::StatusReq | M::Save { .. } => {
+                return Err(nak::UNKNOWN);
+            }
         }
         Ok(())
     }
@@ -221,6 +243,15 @@ impl Board {
         let config =
             debounce::Config::new(mode, window, self.config.scan).map_err(|_| nak::LIMIT)?;
         self.debouncer.configure(config);
+        Ok(())
+    }
+
+    /// The answer follows with [`Board::saved`].
+    fn ask_save(&mut self, asked: Asked) -> Result<(), u8> {
+        if !self.config.keeps_settings {
+            return Err(nak::UNKNOWN);
+        }
+        self.save_asked = Some(asked);
         Ok(())
     }
 

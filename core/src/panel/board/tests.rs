@@ -7,6 +7,9 @@ use proptest::prelude::*;
 use std::string::String;
 use std::vec::Vec as StdVec;
 
+#[path = "tests/settings.rs"]
+mod settings;
+
 const SCAN_MS: u64 = 5;
 
 /// A board on a bench: buttons to press, a cable that is read at once unless told otherwise.

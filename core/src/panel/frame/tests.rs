@@ -173,10 +173,16 @@ fn variants_keep_their_numbers() {
             stable: false,
             window_ms: 30,
         },
+        FromHost::Buttons { tag: 0, count: 10 },
+        FromHost::Name {
+            tag: 0,
+            name: BoardName::DEFAULT,
+        },
+        FromHost::Save { tag: 0 },
     ];
     assert_eq!(
         host.map(|message| first(encode(&message))),
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
     );
 }
 
@@ -199,6 +205,10 @@ fn no_message_exceeds_the_body() {
         crc_err: u16::MAX,
         stuck: 255,
     };
+    let name = BoardName::new(&"n".repeat(32)).unwrap();
+    let mut named = encode(&FromHost::Name { tag: 255, name });
+    assert_eq!(named.pop(), Some(0));
+    assert_eq!(decode(&mut named), Ok(FromHost::Name { tag: 255, name }));
     for mut frame in [encode(&hello), encode(&status)] {
         assert!(frame.len() > 10);
         frame.pop();

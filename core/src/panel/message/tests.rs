@@ -170,7 +170,12 @@ fn any_from_host() -> impl Strategy<Value = FromHost> {
             FromHost::Test,
             FromHost::Stop,
             FromHost::QReset,
+            FromHost::Save,
         ]),
+        "[!-~]{1,32}".prop_map(|name| FromHost::Name(BoardName::new(&name).unwrap())),
+        (1u8..=100).prop_map(|count| FromHost::Buttons(PanelSize::new(count).unwrap())),
+        (any::<bool>(), any::<u8>())
+            .prop_map(|(stable, window_ms)| FromHost::Debounce { stable, window_ms }),
         (0u8..=100).prop_map(FromHost::Bright),
         any::<u8>().prop_map(FromHost::Hello),
     ]
