@@ -165,6 +165,11 @@ pub struct LinkStats {
     pub last_rx: Option<Instant>,
     /// Latest time from PING to PONG.
     pub rtt: Option<Duration>,
+    /// Latest time from an LED command to the board's acknowledgement; v2 only, since text says OK before the
+    /// board has done anything. At most one scan later the LED shows it.
+    pub led_ack: Option<Duration>,
+    /// How often [`led_ack`](Self::led_ack) was measured.
+    pub led_acks: u32,
     /// Lines or frames over the limit.
     pub rx_overlong: u32,
     /// Lines that no known board sends, and lines with bytes outside printable ASCII.

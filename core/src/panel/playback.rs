@@ -80,12 +80,12 @@ pub enum Retrigger {
 /// Whose `ended` counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MayEnd {
-    /// Anyone's, the first.
+    /// Anyone's who [has a say](Role), the first.
     #[default]
     First,
-    /// Everyone's who is ready and unlocked; the last.
+    /// Everyone's who has a say, is ready and unlocked; the last.
     All,
-    /// Only that of clients marked [`Client::primary`].
+    /// Only that of clients with [`Role::Primary`].
     Primary,
 }
 
@@ -105,8 +105,23 @@ pub struct Client {
     pub locked: bool,
     /// Has its media; `true` for a client that never said hello.
     pub ready: bool,
-    /// It is the named primary screen.
-    pub primary: bool,
+    /// What it is there for.
+    pub role: Role,
+}
+
+/// What a screen is there for, from the least say to the most. Only the highest role among the unlocked clients
+/// decides when a play is over; a lower one speaks up where no higher one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Shows pictures without sound. It counts as a listener: its picture stands as long as its sound would play.
+    ImageOnly,
+    /// Plays along.
+    Mirror,
+    /// One of several of its kind, as every screen that says nothing of itself.
+    #[default]
+    Plain,
+    /// The one at the panel.
+    Primary,
 }
 
 impl Default for Client {
@@ -115,7 +130,7 @@ impl Default for Client {
         Self {
             locked: false,
             ready: true,
-            primary: false,
+            role: Role::Plain,
         }
     }
 }
@@ -427,13 +442,26 @@ impl Playback {
     }
 
     fn has_say(&self, client: ClientId) -> bool {
+        let role = self.role_of(client);
         match self.config.may_end {
-            MayEnd::First | MayEnd::All => true,
-            MayEnd::Primary => self
-                .clients
-                .iter()
-                .any(|present| present.id == client && present.client.primary),
+            MayEnd::First | MayEnd::All => role >= self.deciding_role(),
+            MayEnd::Primary => role == Role::Primary,
         }
+    }
+
+    /// A client beyond those that are counted is a plain one.
+    fn role_of(&self, client: ClientId) -> Role {
+        let mut clients = self.clients.iter();
+        clients
+            .find(|present| present.id == client)
+            .map_or(Role::Plain, |present| present.client.role)
+    }
+
+    /// The highest role of an unlocked client; where all are locked, any role has a say.
+    fn deciding_role(&self) -> Role {
+        let unlocked = self.clients.iter().filter(|present| !present.client.locked);
+        let roles = unlocked.map(|present| present.client.role);
+        roles.max().unwrap_or(Role::ImageOnly)
     }
 
     fn ended(&mut self, client: ClientId, why: Over) {
@@ -458,7 +486,15 @@ impl Playback {
 
     fn finish_if_all_done(&mut self, why: Over) {
         let any_done = self.active.as_ref().is_some_and(|active| active.any_done);
-        let decides = |present: &&Present| present.client.ready && !present.client.locked;
+        let least = self.deciding_role();
+        let decides = |present: &&Present| {
+            let Client {
+                locked,
+                ready,
+                role,
+            } = present.client;
+            ready && !locked && role >= least
+        };
         if any_done
             && self
                 .clients

@@ -4,6 +4,8 @@ mod content;
 mod control;
 mod files;
 mod screen;
+mod settings;
+mod stats;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use axum::{
 use leitstand_kit::{
     access::{self, Caller},
     api::{Json, Problem},
+    store::StoreError,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -40,7 +43,11 @@ pub(crate) fn routes(shared: Arc<Shared>) -> OpenApiRouter {
     short
         .nest(
             "/api/v1/panel",
-            status().merge(commands()).merge(content::routes()),
+            status()
+                .merge(commands())
+                .merge(content::routes())
+                .merge(settings::routes())
+                .merge(stats::routes()),
         )
         .routes(routes!(health))
         .routes(routes!(screen::socket))
@@ -59,6 +66,7 @@ fn commands() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(control::stop))
         .routes(routes!(control::volume))
         .routes(routes!(control::brightness))
+        .routes(routes!(control::mute))
 }
 
 impl From<NotRunning> for Problem {
@@ -87,6 +95,12 @@ async fn health(State(shared): Panel) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(view)).into_response()
+}
+
+/// A setting or a question that the database did not take.
+fn not_stored(error: StoreError) -> Problem {
+    tracing::error!(%error, "the panel's database job failed");
+    Problem::unavailable("store", "the database does not do it; try again")
 }
 
 fn audit(shared: &Shared, caller: &Caller, what: &str) {

@@ -228,6 +228,7 @@ impl Runner {
 
     fn serve(&self, link: &mut HostLink, mut port: Box<dyn SerialPort>) -> End {
         let mut buffer = [0; PANEL_READ_MAX];
+        let mut acks = link.stats().led_acks;
         let mut shared = RealInstant::now();
         if let Some(end) = self.feed(link, Some(&mut *port), link::Input::Opened) {
             return end;
@@ -253,6 +254,15 @@ impl Runner {
             };
             if let Some(end) = end.or_else(|| self.deadline(link, Some(&mut *port))) {
                 return end;
+            }
+            let LinkStats {
+                led_acks, led_ack, ..
+            } = link.stats();
+            if std::mem::replace(&mut acks, led_acks) != led_acks
+                && let Some(took) = led_ack
+            {
+                // Only a figure: a service that is too busy to take it loses nothing.
+                let _ = self.inputs.try_send(Message::Lit(took));
             }
             self.heartbeat.beat();
             if shared.elapsed() >= VIEW_EVERY {

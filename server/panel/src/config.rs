@@ -3,7 +3,7 @@
 //! The current cap and the permutation of a mis-wired panel are settings of the board (its firmware); no message
 //! of either protocol carries them, so they are not here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use leitstand_core::{
     limits::{PANEL_BOARDS_MAX, PANEL_MEDIA_MAX},
@@ -15,6 +15,8 @@ use leitstand_core::{
 use leitstand_kit::config::{Diagnostics, Level, Path};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::schedule::{Schedule, ScheduleConfig};
 
 /// Illuminated buttons that play pictures and sounds in every browser.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -44,14 +46,21 @@ pub struct PanelConfig {
     /// name of the primary screen.
     #[serde(default = "first")]
     pub may_end: String,
-    /// Brightness of the LEDs at the start, 0 to 100 percent.
+    /// Brightness of the LEDs in percent, until another one is set.
     #[serde(default = "fifty")]
     #[schemars(range(min = 0, max = 100))]
     pub brightness_percent: u8,
-    /// Volume at the start, 0 to 100 percent.
+    /// Volume in percent, until another one is set.
     #[serde(default = "hundred")]
     #[schemars(range(min = 0, max = 100))]
     pub volume_percent: u8,
+    /// Opening hours, dimming, and how the lit button is lit, at the start. What is set on the page wins from then on.
+    #[serde(default)]
+    pub schedule: ScheduleConfig,
+    /// For how many days plays are counted by button and hour, 0 to 3660. 0: not at all.
+    #[serde(default = "two_years")]
+    #[schemars(range(min = 0, max = 3660))]
+    pub statistics_days: u16,
     /// Production mode: `GET /test/play` and `GET /test/stop` answer only to local callers and tokens. Left out:
     /// on when there are more than 10 buttons.
     pub production: Option<bool>,
@@ -134,6 +143,9 @@ fn fifty() -> u8 {
 fn hundred() -> u8 {
     100
 }
+fn two_years() -> u16 {
+    730
+}
 fn media() -> String {
     "media".into()
 }
@@ -161,6 +173,10 @@ pub struct Settings {
     pub brightness: u8,
     /// Percent.
     pub volume: u8,
+    /// Until another one is set.
+    pub schedule: Arc<Schedule>,
+    /// How long statistics are kept; 0: none.
+    pub statistics_days: u16,
     /// GET test paths only for local callers and tokens.
     pub production: bool,
     /// Hold the original server's lock too.
@@ -194,6 +210,7 @@ pub fn check(raw: &PanelConfig, at: &Path, diags: &mut Diagnostics) -> Option<Se
     };
     let errors_before = errors(diags);
     let debounce = check_debounce(raw, at, diags);
+    let schedule = raw.schedule.check_in(&at.key("schedule"), diags);
     if raw.may_end.is_empty() || raw.may_end.chars().count() > 40 {
         diags
             .error(
@@ -245,6 +262,8 @@ pub fn check(raw: &PanelConfig, at: &Path, diags: &mut Diagnostics) -> Option<Se
         debounce: debounce?,
         brightness: raw.brightness_percent.min(100),
         volume: raw.volume_percent.min(100),
+        schedule: Arc::new(schedule?),
+        statistics_days: raw.statistics_days,
         production: raw.production.unwrap_or(highest > 10),
         compat_lock: raw.compat_lock,
     })

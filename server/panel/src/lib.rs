@@ -18,6 +18,9 @@
 //! | [`socket`] | handshake and reading of one screen |
 //! | [`wire`] | the messages of `/ws` |
 //! | [`media`], [`sniff`] | files, manifest, revision; what a file really is |
+//! | [`content`], [`tar`] | changing them: uploads, texts, backups |
+//! | [`ambience`], [`schedule`] | how loud and bright at this moment: levels, opening hours, idleness, effects |
+//! | [`settings`], [`stats`] | what is kept in the database: what people set; plays by button and hour |
 //! | [`latency`] | percentiles of the last plays |
 //! | `service`, `api`, `view` | the instance, the routes, the JSON |
 //!
@@ -28,6 +31,7 @@
 //! HAL crates: the binary passes functions that open a port.
 #![forbid(unsafe_code)]
 
+pub mod ambience;
 mod api;
 pub mod cable;
 pub mod config;
@@ -38,9 +42,12 @@ mod limit;
 pub mod media;
 pub mod port;
 pub mod room;
+pub mod schedule;
 mod service;
+pub mod settings;
 pub mod sniff;
 pub mod socket;
+pub mod stats;
 pub mod tar;
 #[cfg(test)]
 mod test_media;

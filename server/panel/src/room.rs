@@ -9,13 +9,14 @@
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
 
+mod boards;
+mod screens;
+
 use leitstand_core::{
     machine::Machine,
     panel::{
-        link::{BoardEvent, BoardFault, BoardInfo, LedCommand, OfflineCause, Protocol},
-        playback::{
-            self, BoardIndex, Client, ClientId, Ignored, MediaId, Over, Playback, Playing, Source,
-        },
+        link::{BoardEvent, BoardInfo, LedCommand},
+        playback::{self, BoardIndex, ClientId, Ignored, MediaId, Over, Playback, Playing, Source},
     },
     time::Instant,
 };
@@ -24,13 +25,21 @@ use serde_json::json;
 
 use crate::{
     SERVICE,
+    ambience::{self, Ambience, Levels},
     config::Settings,
     media::Media,
-    wire::{Current, FromClient, PanelPresence, Play, ToClient},
+    schedule::{LocalTime, Schedule},
+    settings::{ScreenRole, Screens},
+    wire::{Current, FromClient, Play, ToClient},
 };
 
 /// Shortest time between two `PlaybackEnded` entries.
 const ENDED_EVERY: Duration = Duration::from_secs(2);
+
+/// From a press to its start where several screens sound, so that the slowest has its frame by then. Reasoning: the
+/// budget gives a frame 5 ms to a browser; a busy wireless network needs some tens more, and a visitor does not
+/// notice a tenth of a second.
+const LEAD: Duration = Duration::from_millis(80);
 
 /// What can happen.
 #[derive(Clone, Debug)]
@@ -51,6 +60,14 @@ pub enum Input {
     Volume(u8),
     /// LED brightness, percent.
     Brightness(u8),
+    /// No sound anywhere, or again as loud as set.
+    Muted(bool),
+    /// Opening hours and what goes with them.
+    Schedule(Arc<Schedule>),
+    /// What screens are for and how loud each is.
+    Screens(Arc<Screens>),
+    /// The clock on the wall.
+    Local(LocalTime),
     /// The folder was scanned.
     Media(Arc<Media>),
 }
@@ -68,6 +85,10 @@ pub enum Output {
     Brightness(u8),
     /// For the journal.
     Record(NewEvent),
+    /// For the statistics: a play of this button began.
+    Played(MediaId),
+    /// For the statistics: a play of this button went to its end.
+    Ended(MediaId),
     /// A screen's content of this play started so many milliseconds after the frame.
     Started(u32, u32),
     /// What the views show changed. Last of its input.
@@ -85,10 +106,18 @@ pub struct Snapshot {
     pub screens: Arc<[Screen]>,
     /// The boards, by index.
     pub boards: Vec<Presence>,
-    /// Percent.
-    pub volume: u8,
-    /// Percent.
-    pub brightness: u8,
+    /// When the content of what plays begins; ahead of now for a moment where several screens sound.
+    pub begins: Instant,
+    /// What people set.
+    pub levels: Levels,
+    /// What screens and boards are told, percent: volume and brightness.
+    pub effective: (u8, u8),
+    /// Within the opening hours.
+    pub open: bool,
+    /// Opening hours and what goes with them.
+    pub schedule: Arc<Schedule>,
+    /// What screens are set to, by name.
+    pub settings: Arc<Screens>,
     /// All media.
     pub media: Arc<Media>,
     /// What playback ignored.
@@ -110,6 +139,14 @@ pub struct Screen {
     pub ready: bool,
     /// Pairs loaded, of how many.
     pub preloaded: (u32, u32),
+    /// What it is there for.
+    pub role: ScreenRole,
+    /// What it says it is there for.
+    pub said_role: ScreenRole,
+    /// Percent of the site's volume.
+    pub volume: u8,
+    /// No sound from this one.
+    pub muted: bool,
 }
 
 /// A board as the screens see it.
@@ -132,9 +169,12 @@ pub struct Room {
     screens: BTreeMap<ClientId, Screen>,
     shown: Arc<[Screen]>,
     boards: Vec<Presence>,
-    volume: u8,
-    brightness: u8,
+    settings: Arc<Screens>,
+    ambience: Ambience,
+    begins: Instant,
     media: Arc<Media>,
+    /// Something plays, as the ambience knows it.
+    busy: bool,
     /// Lengths that browsers told, for media whose headers do not say.
     told: BTreeMap<u16, u64>,
     ended: Ended,
@@ -170,9 +210,18 @@ impl Room {
                     id_offset: place.id_offset,
                 })
                 .collect(),
-            volume: settings.volume,
-            brightness: settings.brightness,
+            settings: Arc::default(),
+            ambience: Ambience::new(
+                Levels {
+                    volume: settings.volume,
+                    brightness: settings.brightness,
+                    muted: false,
+                },
+                settings.schedule.clone(),
+            ),
+            begins: Instant::ZERO,
             media: Arc::default(),
+            busy: false,
             told: BTreeMap::new(),
             ended: Ended::default(),
             changed: true,
@@ -188,8 +237,12 @@ impl Room {
             seq: self.playback.seq(),
             screens: self.shown.clone(),
             boards: self.boards.clone(),
-            volume: self.volume,
-            brightness: self.brightness,
+            begins: self.begins,
+            levels: self.ambience.levels(),
+            effective: self.ambience.effective(),
+            open: self.ambience.is_open(),
+            schedule: self.ambience.schedule().clone(),
+            settings: self.settings.clone(),
             media: self.media.clone(),
             ignored: self.playback.ignored(),
         })
@@ -211,11 +264,17 @@ impl Room {
             match output {
                 playback::Output::Stop => frames.push(ToClient::Stop.to_json()),
                 playback::Output::Play(playing) => {
-                    frames.push(self.play(playing, Duration::ZERO));
+                    let together = self.screens.values().filter(|s| s.sounds()).count() > 1;
+                    self.begins = playing.since + if together { LEAD } else { Duration::ZERO };
+                    frames.push(self.play(playing, now));
+                    rest.push(Output::Played(playing.id));
                     started = Some(playing.id);
                 }
                 playback::Output::Led(board, command) => rest.push(Output::Led(board, command)),
                 playback::Output::Over(playing, why) => {
+                    if why == Over::Ended {
+                        rest.push(Output::Ended(playing.id));
+                    }
                     rest.extend(self.over(now, playing, why).map(Output::Record));
                 }
             }
@@ -225,14 +284,51 @@ impl Room {
             self.outputs.push_back(Output::Broadcast(frames));
         }
         self.outputs.extend(rest);
+        let busy = self.playback.playing().is_some();
+        if started.is_some() || busy != self.busy {
+            self.busy = busy;
+            self.ambient(now, Some(ambience::Input::Busy(busy)));
+        }
         if let Some(id) = started
-            && let Some(ms) = self.duration_ms(id)
+            && let Some(ms) = self.bounded_ms(id)
         {
-            let length = playback::Input::Duration(id, Duration::from_millis(ms));
+            let lead = self.begins.since(now);
+            let length = playback::Input::Duration(id, Duration::from_millis(ms) + lead);
             self.playback.handle(now, length);
             // A length only moves a deadline, but the contract is to drain.
             self.drain(now);
         }
+    }
+
+    /// Feeds the ambience, or lets it look at its deadline, and passes on what it wants.
+    fn ambient(&mut self, now: Instant, input: Option<ambience::Input>) {
+        match input {
+            Some(input) => self.ambience.handle(now, input),
+            None => self.ambience.handle_timeout(now),
+        }
+        while let Some(output) = self.ambience.poll_output() {
+            // The ten steps a second of an effect are no change that anybody looks at.
+            self.changed |= !self.busy || matches!(output, ambience::Output::Volume(_));
+            self.outputs.push_back(match output {
+                ambience::Output::Volume(value) => {
+                    Output::Broadcast(vec![ToClient::Volume { value }.to_json()])
+                }
+                ambience::Output::Brightness(percent) => Output::Brightness(percent),
+            });
+        }
+    }
+
+    fn set_levels(&mut self, now: Instant, change: impl FnOnce(&mut Levels)) {
+        let mut levels = self.ambience.levels();
+        change(&mut levels);
+        self.ambient(now, Some(ambience::Input::Levels(levels)));
+        self.changed = true;
+    }
+
+    /// How long playback may take it to be; unknown for what plays again and again.
+    fn bounded_ms(&self, id: MediaId) -> Option<u64> {
+        let looped = self.media.item(id.get()).is_some_and(|item| item.looped);
+        self.duration_ms(id).filter(|_| !looped)
     }
 
     fn duration_ms(&self, id: MediaId) -> Option<u64> {
@@ -241,7 +337,7 @@ impl Room {
             .or_else(|| self.told.get(&id.get()).copied())
     }
 
-    fn play(&self, playing: Playing, position: Duration) -> String {
+    fn play(&self, playing: Playing, now: Instant) -> String {
         let id = playing.id.get();
         let item = self.media.item(id);
         let url = |file: &'_ Option<crate::media::File>| file.as_ref().map(|f| f.url.clone());
@@ -251,7 +347,7 @@ impl Room {
         let audio = item.and_then(|i| url(&i.audio));
         let video = item.and_then(|i| url(&i.video));
         let volume = item.and_then(|i| i.volume).unwrap_or(100);
-        let volume = u32::from(volume) * u32::from(self.volume) / 100;
+        let volume = u32::from(volume) * u32::from(self.ambience.effective().0) / 100;
         ToClient::Play(Play {
             id,
             seq: playing.seq,
@@ -266,7 +362,8 @@ impl Room {
             volume: u8::try_from(volume).unwrap_or(100),
             looped: item.is_some_and(|i| i.looped),
             duration_ms: self.duration_ms(playing.id),
-            position_ms: u64::try_from(position.as_millis()).unwrap_or(u64::MAX),
+            position_ms: Current::new(playing, self.begins, now).position_ms,
+            at_ms: self.begins.as_millis(),
         })
         .to_json()
     }
@@ -318,247 +415,6 @@ impl Room {
                     "played_ms": u64::try_from(played_ms).unwrap_or(u64::MAX), "left_out": left_out,
                 })),
         )
-    }
-
-    fn board(&mut self, now: Instant, index: BoardIndex, event: BoardEvent) {
-        let Some(board) = self.boards.get_mut(usize::from(index.0)) else {
-            return;
-        };
-        let record = |kind, severity, text: String, data| {
-            Output::Record(
-                NewEvent::new(SERVICE, kind)
-                    .severity(severity)
-                    .text(text)
-                    .data(data),
-            )
-        };
-        let name = board.name.clone();
-        match event {
-            BoardEvent::Press(press) => self.feed(now, playback::Input::Press(index, press.id)),
-            // Selection latches: letting go changes nothing (P6).
-            BoardEvent::Release(_) => {}
-            BoardEvent::Online(info) => {
-                let again = board.info.replace(info).is_some();
-                let protocol = match info.protocol {
-                    Protocol::Text => "text",
-                    Protocol::V2 => "v2",
-                };
-                let firmware = info.firmware.map(|[a, b, c]| format!("{a}.{b}.{c}"));
-                let expected = board.buttons;
-                if let Some(has) = info.buttons.filter(|has| *has != expected) {
-                    self.outputs.push_back(record(
-                        "PanelMismatched",
-                        Severity::Warning,
-                        format!("Panel {name} has {has} buttons, {expected} are configured"),
-                        json!({ "panel": name, "buttons": has, "configured": expected }),
-                    ));
-                }
-                if !again {
-                    self.outputs.push_back(record(
-                        "PanelOnline",
-                        Severity::Info,
-                        format!("Panel {name} is online"),
-                        json!({ "panel": name, "protocol": protocol, "firmware": firmware }),
-                    ));
-                    self.presence(&name, true);
-                }
-                self.changed = true;
-            }
-            BoardEvent::Offline(cause) => {
-                board.info = None;
-                let cause = match cause {
-                    OfflineCause::Closed => "closed",
-                    OfflineCause::Silent => "silent",
-                };
-                self.outputs.push_back(record(
-                    "PanelOffline",
-                    Severity::Fault,
-                    format!("Panel {name} is offline ({cause})"),
-                    json!({ "panel": name, "cause": cause }),
-                ));
-                self.presence(&name, false);
-                self.changed = true;
-            }
-            BoardEvent::Restarted => self.outputs.push_back(record(
-                "PanelRestarted",
-                Severity::Warning,
-                format!("Panel {name} restarted"),
-                json!({ "panel": name }),
-            )),
-            BoardEvent::Lost(count) => self.outputs.push_back(record(
-                "ButtonEventsLost",
-                Severity::Fault,
-                format!("{count} button events of panel {name} were lost"),
-                json!({ "panel": name, "count": count }),
-            )),
-            BoardEvent::Fault(BoardFault::Stuck(button)) => {
-                let id = board.id_offset + u16::from(button.get());
-                self.outputs.push_back(record(
-                    "ButtonStuck",
-                    Severity::Warning,
-                    format!("Button {id} of panel {name} is stuck"),
-                    json!({ "panel": name, "id": id }),
-                ));
-                self.changed = true;
-            }
-            BoardEvent::Fault(BoardFault::EventsDropped(count)) => {
-                self.outputs.push_back(record(
-                    "ButtonEventsLost",
-                    Severity::Fault,
-                    format!("Panel {name} dropped {count} button events"),
-                    json!({ "panel": name, "count": count }),
-                ));
-            }
-            BoardEvent::Fault(BoardFault::Other(code, argument)) => self.outputs.push_back(record(
-                "PanelFaulted",
-                Severity::Fault,
-                format!("Panel {name} reports fault {code} ({argument})"),
-                json!({ "panel": name, "code": code, "argument": argument }),
-            )),
-            BoardEvent::Status(_) | BoardEvent::Done(_) | BoardEvent::Failed(..) => {}
-        }
-    }
-
-    fn presence(&mut self, name: &str, online: bool) {
-        let frame = ToClient::Panel { name, online }.to_json();
-        self.outputs.push_back(Output::Broadcast(vec![frame]));
-    }
-
-    fn join(&mut self, now: Instant, id: ClientId) {
-        let playing = self.playback.playing();
-        let hello = ToClient::Hello {
-            server: "leitstand",
-            version: env!("CARGO_PKG_VERSION"),
-            panels: self
-                .boards
-                .iter()
-                .map(|b| PanelPresence {
-                    name: &b.name,
-                    online: b.info.is_some(),
-                    buttons: b.buttons,
-                })
-                .collect(),
-            current: playing.map(|p| Current::new(p, now)),
-            media_rev: self.media.rev(),
-            num_media: self.playback.config().media.get(),
-            volume: self.volume,
-        };
-        let mut frames = vec![hello.to_json()];
-        frames.extend(playing.map(|p| self.play(p, now.since(p.since))));
-        self.outputs.push_back(Output::Send(id, frames));
-        let screen = Screen {
-            ready: true,
-            ..Screen::default()
-        };
-        self.screens.insert(id, screen);
-        self.screens_changed(now, id);
-    }
-
-    fn screens_changed(&mut self, now: Instant, id: ClientId) {
-        self.shown = self.screens.values().cloned().collect();
-        self.changed = true;
-        let input = match self.screens.get(&id) {
-            Some(screen) => playback::Input::Client(
-                id,
-                Client {
-                    locked: screen.locked,
-                    ready: screen.ready,
-                    primary: self.primary.as_ref() == Some(&screen.name),
-                },
-            ),
-            None => playback::Input::ClientGone(id),
-        };
-        self.feed(now, input);
-    }
-
-    fn said(&mut self, now: Instant, id: ClientId, message: FromClient) {
-        let Some(screen) = self.screens.get_mut(&id) else {
-            return;
-        };
-        match message {
-            FromClient::Hello {
-                screen: name,
-                caps,
-                locked,
-                panel,
-            } => {
-                // Said again with another `locked` after the click; what is loaded stays loaded.
-                let ready = screen.preloaded != (0, 0);
-                let preloaded = screen.preloaded;
-                *screen = Screen {
-                    name,
-                    caps,
-                    panel,
-                    locked,
-                    ready,
-                    preloaded,
-                };
-                self.screens_changed(now, id);
-            }
-            FromClient::Ready { preloaded, total } => {
-                screen.ready = true;
-                screen.preloaded = (preloaded, total.max(1));
-                self.screens_changed(now, id);
-            }
-            FromClient::Started {
-                seq, latency_ms, ..
-            } => {
-                let playing = self.playback.playing().map(|p| p.seq);
-                // Only of the running play: an old one was measured against another press.
-                if let (Some(seq), Some(latency_ms)) =
-                    (seq.filter(|s| Some(*s) == playing), latency_ms)
-                {
-                    self.outputs.push_back(Output::Started(seq, latency_ms));
-                }
-            }
-            FromClient::Ended { id: media, seq } => {
-                let input = playback::Input::Ended {
-                    client: id,
-                    id: media,
-                    seq,
-                };
-                self.feed(now, input);
-            }
-            FromClient::Failed {
-                id: media,
-                seq,
-                reason,
-            } => {
-                tracing::warn!(
-                    id = media,
-                    screen = screen.name,
-                    reason,
-                    "a screen cannot play"
-                );
-                let input = playback::Input::Error {
-                    client: id,
-                    id: media,
-                    seq,
-                };
-                self.feed(now, input);
-            }
-            FromClient::MediaInfo {
-                id: media,
-                duration_ms,
-            } => {
-                // What the server read from the file itself is better than what a browser says.
-                let known = self
-                    .media
-                    .item(media)
-                    .and_then(|i| i.duration_ms())
-                    .is_some();
-                if duration_ms > 0
-                    && !known
-                    && self.told.insert(media, duration_ms.into()).is_none()
-                    && let Some(media) = MediaId::new(media)
-                {
-                    let length = Duration::from_millis(duration_ms.into());
-                    self.feed(now, playback::Input::Duration(media, length));
-                }
-            }
-            FromClient::Press { id: media } => self.feed(now, playback::Input::Play(media)),
-            FromClient::Ping => {}
-        }
     }
 
     fn media(&mut self, media: Arc<Media>) {
@@ -613,17 +469,18 @@ impl Machine for Room {
             Input::Said(id, message) => self.said(now, id, message),
             Input::Play(id) => self.feed(now, playback::Input::Play(id)),
             Input::Stop => self.feed(now, playback::Input::Stop),
-            Input::Volume(value) => {
-                self.volume = value.min(100);
-                let value = self.volume;
-                let frame = ToClient::Volume { value }.to_json();
-                self.outputs.push_back(Output::Broadcast(vec![frame]));
+            Input::Volume(value) => self.set_levels(now, |levels| levels.volume = value),
+            Input::Brightness(value) => self.set_levels(now, |levels| levels.brightness = value),
+            Input::Muted(muted) => self.set_levels(now, |levels| levels.muted = muted),
+            Input::Schedule(schedule) => {
+                self.ambient(now, Some(ambience::Input::Schedule(schedule)));
                 self.changed = true;
             }
-            Input::Brightness(value) => {
-                self.brightness = value.min(100);
-                self.outputs.push_back(Output::Brightness(self.brightness));
-                self.changed = true;
+            Input::Screens(settings) => self.screens_set(now, settings),
+            Input::Local(local) => {
+                let open = self.ambience.is_open();
+                self.ambient(now, Some(ambience::Input::Local(local)));
+                self.changed |= open != self.ambience.is_open();
             }
             Input::Media(media) => self.media(media),
         }
@@ -632,6 +489,7 @@ impl Machine for Room {
     fn handle_timeout(&mut self, now: Instant) {
         self.playback.handle_timeout(now);
         self.drain(now);
+        self.ambient(now, None);
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -641,18 +499,19 @@ impl Machine for Room {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.playback.poll_timeout()
+        let deadlines = [self.playback.poll_timeout(), self.ambience.poll_timeout()];
+        deadlines.into_iter().flatten().min()
     }
 }
 
 impl Current {
-    /// What plays, as of `now`.
+    /// What plays, as of `now`, when its content began at `begins`.
     #[must_use]
-    pub fn new(playing: Playing, now: Instant) -> Self {
+    pub fn new(playing: Playing, begins: Instant, now: Instant) -> Self {
         Self {
             id: playing.id.get(),
             seq: playing.seq,
-            position_ms: u64::try_from(now.since(playing.since).as_millis()).unwrap_or(u64::MAX),
+            position_ms: u64::try_from(now.since(begins).as_millis()).unwrap_or(u64::MAX),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use expect_test::{Expect, expect};
 use leitstand_core::panel::{
     ButtonId,
-    link::{ButtonEvent, OfflineCause},
+    link::{BoardFault, ButtonEvent, OfflineCause, Protocol},
 };
 use leitstand_kit::config::{Diagnostics, Document, Path};
 
@@ -71,7 +71,8 @@ fn tell(text: &mut String, at: f64, output: &Output) {
         Output::Brightness(percent) => line(format!("brightness {percent}")),
         Output::Record(event) => line(format!("journal {} {}", event.kind, event.text)),
         Output::Started(seq, ms) => line(format!("started #{seq} after {ms} ms")),
-        Output::Changed(_) => {}
+        // Counted by the statistics, whose tests they are.
+        Output::Played(_) | Output::Ended(_) | Output::Changed(_) => {}
     }
 }
 
@@ -124,9 +125,9 @@ fn g_ws_1_and_2_a_press_reaches_everybody_and_the_first_end_counts() {
         3600.0,
     );
     expect![[r#"
-        0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
-        0 2> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
-        1 all> {"type":"stop"} {"type":"play","id":3,"seq":1,"panel":"wall","volume":100,"position_ms":0}
+        0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100,"now_ms":0}
+        0 2> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100,"now_ms":0}
+        1 all> {"type":"stop"} {"type":"play","id":3,"seq":1,"panel":"wall","volume":100,"position_ms":0,"at_ms":1080}
         1 led 0 Pressed(ButtonId(3))
         5 journal PlaybackEnded Button 3 played to its end
         5 led 0 Clear { only_if: Some(ButtonId(3)) }
@@ -140,10 +141,10 @@ fn g_ws_5_a_late_joiner_gets_hello_and_the_running_play() {
     check(
         vec![(0.0, press(6)), (4.0, join(1)), (5.0, Input::Stop)],
         expect![[r#"
-            0 all> {"type":"stop"} {"type":"play","id":6,"seq":1,"panel":"wall","volume":100,"position_ms":0}
+            0 all> {"type":"stop"} {"type":"play","id":6,"seq":1,"panel":"wall","volume":100,"position_ms":0,"at_ms":0}
             0 led 0 Pressed(ButtonId(6))
-            4 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":{"id":6,"seq":1,"position_ms":4000},"media_rev":"","num_media":10,"volume":100}
-            4 1> {"type":"play","id":6,"seq":1,"panel":"wall","volume":100,"position_ms":4000}
+            4 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":{"id":6,"seq":1,"position_ms":4000},"media_rev":"","num_media":10,"volume":100,"now_ms":4000}
+            4 1> {"type":"play","id":6,"seq":1,"panel":"wall","volume":100,"position_ms":4000,"at_ms":0}
             5 all> {"type":"stop"}
             5 journal PlaybackEnded Button 6 was stopped
             5 led 0 Clear { only_if: None }
@@ -163,8 +164,9 @@ fn g_ws_6_nobody_listens() {
             (1.0, press(2)),
         ],
         expect![[r#"
-            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
-            1 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","volume":100,"position_ms":0}
+            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100,"now_ms":0}
+            0 1> {"type":"screen","role":"auto","volume":100,"muted":false}
+            1 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","volume":100,"position_ms":0,"at_ms":1000}
             1 led 0 Pressed(ButtonId(2))
             11 journal PlaybackEnded Button 2 had no screen with sound
             11 led 0 Clear { only_if: Some(ButtonId(2)) }
@@ -184,8 +186,8 @@ fn g_ws_7_an_error_counts_after_two_seconds() {
             ),
         ],
         expect![[r#"
-            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
-            1 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","volume":100,"position_ms":0}
+            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100,"now_ms":0}
+            1 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","volume":100,"position_ms":0,"at_ms":1000}
             1 led 0 Pressed(ButtonId(2))
             3.2 journal PlaybackEnded Button 2 could not be played
             3.2 led 0 Clear { only_if: Some(ButtonId(2)) }
@@ -204,13 +206,13 @@ fn g_rx_10_three_presses_in_one_read() {
             (2.0, Input::Stop),
         ],
         expect![[r#"
-            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
-            1 all> {"type":"stop"} {"type":"play","id":1,"seq":1,"panel":"wall","volume":100,"position_ms":0}
+            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100,"now_ms":0}
+            1 all> {"type":"stop"} {"type":"play","id":1,"seq":1,"panel":"wall","volume":100,"position_ms":0,"at_ms":1000}
             1 led 0 Pressed(ButtonId(1))
-            1 all> {"type":"stop"} {"type":"play","id":2,"seq":2,"panel":"wall","volume":100,"position_ms":0}
+            1 all> {"type":"stop"} {"type":"play","id":2,"seq":2,"panel":"wall","volume":100,"position_ms":0,"at_ms":1000}
             1 journal PlaybackEnded Button 1 made way for another
             1 led 0 Pressed(ButtonId(2))
-            1 all> {"type":"stop"} {"type":"play","id":3,"seq":3,"panel":"wall","volume":100,"position_ms":0}
+            1 all> {"type":"stop"} {"type":"play","id":3,"seq":3,"panel":"wall","volume":100,"position_ms":0,"at_ms":1000}
             1 led 0 Pressed(ButtonId(3))
             2 all> {"type":"stop"}
             2 led 0 Clear { only_if: None }
@@ -269,7 +271,7 @@ fn boards_come_restart_complain_and_go() {
             (6.0, online(Some(16))),
         ],
         expect![[r#"
-            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
+            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100,"now_ms":0}
             1 journal PanelOnline Panel wall is online
             1 all> {"type":"panel","name":"wall","online":true}
             2 journal PanelRestarted Panel wall restarted
@@ -314,7 +316,7 @@ fn volume_of_the_site_and_of_the_button_multiply() {
         1 all> {"type":"volume","value":60}
         2 all> {"type":"volume","value":100}
         2 all> {"type":"volume","value":60}
-        3 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","image":"/media/002.svg?v=IMAGE","audio":"/media/002.wav?v=AUDIO","title":"Two","caption":"Words","language":"en","volume":30,"duration_ms":1020,"position_ms":0}
+        3 all> {"type":"stop"} {"type":"play","id":2,"seq":1,"panel":"wall","image":"/media/002.svg?v=IMAGE","audio":"/media/002.wav?v=AUDIO","title":"Two","caption":"Words","language":"en","volume":30,"duration_ms":1020,"position_ms":0,"at_ms":3000}
         3 led 0 Pressed(ButtonId(2))
         3.5 all> {"type":"stop"}
         3.5 journal PlaybackEnded Button 2 was stopped
@@ -352,8 +354,8 @@ fn a_browser_tells_the_length_that_the_headers_do_not() {
             ),
         ],
         expect![[r#"
-            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100}
-            1 all> {"type":"stop"} {"type":"play","id":4,"seq":1,"panel":"wall","volume":100,"position_ms":0}
+            0 1> {"type":"hello","server":"leitstand","version":"VERSION","panels":[{"name":"wall","online":false,"buttons":10}],"current":null,"media_rev":"","num_media":10,"volume":100,"now_ms":0}
+            1 all> {"type":"stop"} {"type":"play","id":4,"seq":1,"panel":"wall","volume":100,"position_ms":0,"at_ms":1000}
             1 led 0 Pressed(ButtonId(4))
             9 journal PlaybackEnded Button 4 never reported its end
             9 led 0 Clear { only_if: Some(ButtonId(4)) }
@@ -396,7 +398,7 @@ fn only_the_primary_screen_ends_and_hello_may_come_twice() {
         .skip_while(|l| !l.contains("\"stop\""))
         .collect();
     expect![[r#"
-        1 all> {"type":"stop"} {"type":"play","id":3,"seq":1,"panel":"wall","volume":100,"position_ms":0}
+        1 all> {"type":"stop"} {"type":"play","id":3,"seq":1,"panel":"wall","volume":100,"position_ms":0,"at_ms":1080}
         1 led 0 Pressed(ButtonId(3))
         1.05 started #1 after 41 ms
         3 journal PlaybackEnded Button 3 played to its end
@@ -452,12 +454,12 @@ fn two_boards_share_the_numbers_by_their_offsets() {
         3600.0,
     );
     expect![[r#"
-        0 all> {"type":"stop"} {"type":"play","id":13,"seq":1,"panel":"desk","volume":100,"position_ms":0}
+        0 all> {"type":"stop"} {"type":"play","id":13,"seq":1,"panel":"desk","volume":100,"position_ms":0,"at_ms":0}
         0 led 0 Pressed(ButtonId(3))
-        1 all> {"type":"stop"} {"type":"play","id":14,"seq":2,"panel":"desk","volume":100,"position_ms":0}
+        1 all> {"type":"stop"} {"type":"play","id":14,"seq":2,"panel":"desk","volume":100,"position_ms":0,"at_ms":1000}
         1 journal PlaybackEnded Button 13 made way for another
         1 led 0 Set(ButtonId(4))
-        2 all> {"type":"stop"} {"type":"play","id":3,"seq":3,"panel":"wall","volume":100,"position_ms":0}
+        2 all> {"type":"stop"} {"type":"play","id":3,"seq":3,"panel":"wall","volume":100,"position_ms":0,"at_ms":2000}
         2 led 0 Clear { only_if: Some(ButtonId(4)) }
         2 led 1 Pressed(ButtonId(3))
         4 all> {"type":"stop"}

@@ -18,7 +18,7 @@ use leitstand_core::{
     machine::Machine as _,
     panel::{
         link,
-        playback::{BoardIndex, ClientId, Ignored},
+        playback::{BoardIndex, ClientId, Ignored, MediaId},
     },
     time::Instant,
 };
@@ -40,6 +40,9 @@ use crate::{
     limit::Limits,
     media::Watcher,
     room::{Input, Output, Room, Snapshot},
+    schedule::LocalTime,
+    settings::Saved,
+    stats::{self, Tally},
     view::StatusView,
     wire::Reject,
 };
@@ -54,6 +57,9 @@ const RESCANS_MAX: usize = 16;
 const RESCAN_PATIENCE: Duration = Duration::from_secs(20);
 /// Shortest and longest time between two published states.
 const PUBLISH_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// Seconds between two writes of the statistics. Reasoning: a memory card lives longer when a busy hour is a few
+/// hundred writes and not one a press.
+const STORE_TICKS: u64 = 10;
 /// The room must turn at least this often.
 const ROOM_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -71,6 +77,10 @@ pub(crate) enum Message {
     Left(ClientId, Gone),
     /// Anything else for the room.
     Room(Input),
+    /// A board acknowledged an LED, so long after it was told.
+    Lit(Duration),
+    /// Hands over what the statistics have not stored yet.
+    Tally(oneshot::Sender<Tally>),
     /// Answered when everything before it is done and published.
     Sync(oneshot::Sender<()>),
     /// Once a second.
@@ -97,6 +107,8 @@ pub(crate) struct Shared {
     /// Unscaled: boards, sounds and people keep their pace however fast a demonstration runs.
     pub(crate) clock: Clock,
     pub(crate) limits: Mutex<Limits>,
+    /// Held while somebody changes a setting: read, store, apply.
+    pub(crate) setting: tokio::sync::Mutex<()>,
     pub(crate) latency: Mutex<Latency>,
     pub(crate) metrics: PanelMetrics,
     last_seq: AtomicU32,
@@ -106,6 +118,8 @@ pub(crate) struct Shared {
 /// Legs of the latency budget that the server sees.
 #[derive(Default)]
 pub(crate) struct Latency {
+    /// From an LED command to the board's acknowledgement.
+    pub(crate) press_led: Leg,
     /// Bytes of the press read, to frames handed to all browsers.
     pub(crate) press_frames: Leg,
     /// The same, to the start of the content as a browser reports it.
@@ -270,6 +284,7 @@ impl Panel {
             cx: cx.clone(),
             clock: Clock::real(),
             limits: Mutex::default(),
+            setting: tokio::sync::Mutex::default(),
             latency: Mutex::default(),
             last_seq: AtomicU32::new(0),
             next_client: AtomicU64::new(1),
@@ -379,7 +394,10 @@ async fn run(shared: Arc<Shared>, cx: Context) -> Result<(), ServiceError> {
 
     let mut room = Room::new(&shared.settings, shared.last_seq.load(Ordering::Relaxed));
     room.handle(shared.clock.now(), Input::Media(Arc::new(media)));
-    let brightness = room.snapshot().brightness;
+    for input in saved(&cx).await? {
+        room.handle(shared.clock.now(), input);
+    }
+    let (_, brightness) = room.snapshot().effective;
     let threads = threads(&shared, &cx, &stop.0, brightness)?;
 
     let shell = Mutex::new(Shell {
@@ -388,6 +406,8 @@ async fn run(shared: Arc<Shared>, cx: Context) -> Result<(), ServiceError> {
         dropped: Vec::new(),
         heartbeat,
         pressed_at: None,
+        tally: Tally::default(),
+        ticks: 0,
     });
     let driven = drive(
         &mut room,
@@ -411,11 +431,38 @@ async fn run(shared: Arc<Shared>, cx: Context) -> Result<(), ServiceError> {
     shell.fanout.close_all(Gone::Stopping);
     shell.heartbeat.finish();
     drop(stop);
+    if let Err(error) = shell.tally.add_to(&shared.cx.store, None).await {
+        tracing::warn!(%error, "the last plays are not counted");
+    }
     // Reads end within 10 ms; a port that hangs in the kernel must not hold up the stop.
     let joined =
         tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
     let _ = tokio::time::timeout(Duration::from_secs(1), joined).await;
     outcome
+}
+
+/// What people set before, as inputs.
+async fn saved(cx: &Context) -> Result<Vec<Input>, ServiceError> {
+    let failed = |e| ServiceError::retry("reading the panel's settings").because(e);
+    let store = cx.store.clone();
+    let migrated = tokio::task::spawn_blocking(move || store.migrate(SERVICE, stats::MIGRATIONS));
+    migrated
+        .await
+        .map_err(|e| ServiceError::retry("preparing the panel's tables").because(e))?
+        .map_err(failed)?;
+    let saved = Saved::load(&cx.store).await.map_err(failed)?;
+    let mut inputs = vec![Input::Screens(Arc::new(saved.screens))];
+    if let Some(levels) = saved.levels {
+        inputs.push(Input::Volume(levels.volume));
+        inputs.push(Input::Brightness(levels.brightness));
+        inputs.push(Input::Muted(levels.muted));
+    }
+    match saved.schedule.map(|schedule| schedule.check()) {
+        Some(Ok(schedule)) => inputs.push(Input::Schedule(Arc::new(schedule))),
+        Some(Err(mistakes)) => tracing::warn!(?mistakes, "the stored schedule is not used"),
+        None => {}
+    }
+    Ok(inputs)
 }
 
 fn threads(
@@ -505,6 +552,15 @@ async fn publish(shared: &Shared, cx: &Context) {
     }
 }
 
+/// What the clock on the wall says: the wall clock in the machine's time zone.
+pub(crate) fn local_time(clock: &Clock) -> Option<LocalTime> {
+    let time = jiff::Timestamp::from_millisecond(clock.wall().unix_ms).ok()?;
+    let local = time.to_zoned(jiff::tz::TimeZone::system());
+    let minute = u16::try_from(local.hour()).ok()? * 60 + u16::try_from(local.minute()).ok()?;
+    let weekday = local.weekday().to_monday_zero_offset().unsigned_abs();
+    Some(LocalTime { weekday, minute })
+}
+
 fn lock<'a, 'b>(shell: &'a Mutex<Shell<'b>>) -> MutexGuard<'a, Shell<'b>> {
     shell.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -517,6 +573,10 @@ struct Shell<'a> {
     heartbeat: Heartbeat,
     /// When the bytes of the press were read that is being handled.
     pressed_at: Option<RealInstant>,
+    /// Plays that the statistics have not stored yet.
+    tally: Tally,
+    /// Seconds since the start.
+    ticks: u64,
 }
 
 impl Shell<'_> {
@@ -544,7 +604,48 @@ impl Shell<'_> {
             Message::Room(input) => room.handle(now, input),
             // Nobody waits any more: then nobody needs the answer.
             Message::Sync(done) => drop(done.send(())),
-            Message::Tick => self.heartbeat.beat(),
+            Message::Lit(took) => {
+                let us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+                self.shared.latency().press_led.add(us);
+            }
+            // Nobody waits any more: then it is counted again.
+            Message::Tally(to) => {
+                if let Err(tally) = to.send(self.tally.take()) {
+                    self.tally = tally;
+                }
+            }
+            Message::Tick => {
+                self.heartbeat.beat();
+                self.tick();
+                if let Some(local) = local_time(&self.shared.cx.clock) {
+                    room.handle(now, Input::Local(local));
+                }
+            }
+        }
+    }
+
+    /// Stores the statistics from time to time, and once an hour lets the oldest go.
+    fn tick(&mut self) {
+        let hourly = self.ticks.is_multiple_of(3600);
+        let due = self.ticks.is_multiple_of(STORE_TICKS);
+        self.ticks += 1;
+        if !hourly && (!due || self.tally.is_empty()) {
+            return;
+        }
+        let days = i64::from(self.shared.settings.statistics_days);
+        let oldest = self.shared.cx.clock.wall().unix_ms - days * 24 * stats::HOUR_MS;
+        let (tally, store) = (self.tally.take(), self.shared.cx.store.clone());
+        tokio::spawn(async move {
+            if let Err(error) = tally.add_to(&store, hourly.then_some(oldest)).await {
+                tracing::warn!(%error, "some plays are not counted");
+            }
+        });
+    }
+
+    fn count(&mut self, id: MediaId, add: impl FnOnce(&mut stats::Count)) {
+        if self.shared.settings.statistics_days > 0 {
+            let now = self.shared.cx.clock.wall().unix_ms;
+            add(self.tally.at(now, id.get()));
         }
     }
 
@@ -580,6 +681,8 @@ impl Shell<'_> {
             }
             // Recorded whether or not somebody waits for the commit.
             Output::Record(event) => drop(shared.cx.events.record(event)),
+            Output::Played(id) => self.count(id, |count| count.plays += 1),
+            Output::Ended(id) => self.count(id, |count| count.ended += 1),
             Output::Started(seq, latency_ms) => self.started(seq, latency_ms),
             Output::Changed(snapshot) => self.changed(snapshot),
         }

@@ -9,6 +9,7 @@ use crate::{
     latency::Percentiles,
     room::{Screen, Snapshot},
     service::Shared,
+    settings::ScreenRole,
     wire::Current,
 };
 
@@ -49,12 +50,27 @@ pub struct StatusView {
     pub latency_ms: LatencyView,
     /// Changes whenever any media file does.
     pub media_rev: String,
-    /// Global volume, percent.
+    /// Global volume as set, percent.
     pub volume: u8,
-    /// LED brightness, percent.
+    /// LED brightness as set, percent.
     pub brightness: u8,
+    /// No sound anywhere.
+    pub muted: bool,
+    /// What screens and boards are told at this moment.
+    pub effective: LevelsView,
+    /// Within the opening hours.
+    pub open: bool,
     /// What was ignored since the service started.
     pub ignored: IgnoredView,
+}
+
+/// Levels at this moment: what is set, lowered by mute, opening hours, idleness and effects.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct LevelsView {
+    /// Percent.
+    pub volume: u8,
+    /// Percent.
+    pub brightness: u8,
 }
 
 /// A board.
@@ -115,13 +131,23 @@ pub struct ClientView {
     pub total: u32,
     /// Shows only this panel; empty = all.
     pub panel: String,
+    /// What it is there for.
+    pub role: ScreenRole,
+    /// Percent of the site's volume.
+    pub volume: u8,
+    /// No sound from this one.
+    pub muted: bool,
 }
 
 /// Legs of the latency budget, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct LatencyView {
-    /// Contact to LED. Boards light their own LED and do not say when: always null.
+    /// From an LED command to the board's acknowledgement, at most one scan before the LED shows it. A board that
+    /// lights its own button at a press is faster than that.
     pub press_led: Option<Percentiles>,
+    /// Why `press_led` is null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub press_led_note: Option<&'static str>,
     /// Bytes of the press at the gateway, to its frames handed to all screens.
     pub press_frames: Option<Percentiles>,
     /// The same, to the start of the content as screens report it.
@@ -167,6 +193,18 @@ impl HealthView {
     }
 }
 
+/// Why no board has acknowledged an LED.
+fn led_note(snapshot: &Snapshot) -> &'static str {
+    let mut boards = snapshot.boards.iter().filter_map(|b| b.info);
+    if snapshot.boards.is_empty() {
+        "no board is configured"
+    } else if boards.any(|info| info.protocol == Protocol::V2) {
+        "no LED command was acknowledged yet"
+    } else {
+        "no board speaks protocol v2; in text a board says OK before its LEDs change"
+    }
+}
+
 fn serial(snapshot: &Snapshot) -> bool {
     snapshot.boards.iter().all(|b| b.info.is_some())
 }
@@ -176,6 +214,7 @@ impl StatusView {
         let snapshot = shared.snapshot.borrow().clone();
         let now = shared.clock.now();
         let latency = shared.latency();
+        let press_led = latency.press_led.percentiles();
         let indices = (0..).map(BoardIndex);
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -194,20 +233,29 @@ impl StatusView {
             esp32_local_led: shared.cables.iter().all(|c| c.link.lights_itself),
             uptime_s: shared.cx.clock.uptime().as_secs(),
             seq: snapshot.seq,
-            current: snapshot.playing.map(|p| Current::new(p, now)),
+            current: snapshot
+                .playing
+                .map(|p| Current::new(p, snapshot.begins, now)),
             panels: indices
                 .zip(&shared.cables)
                 .map(|(index, cable)| PanelView::new(index, cable, &snapshot, now))
                 .collect(),
             clients: snapshot.screens.iter().map(ClientView::new).collect(),
             latency_ms: LatencyView {
-                press_led: None,
+                press_led,
+                press_led_note: press_led.is_none().then(|| led_note(&snapshot)),
                 press_frames: latency.press_frames.percentiles(),
                 press_play: latency.press_play.percentiles(),
             },
             media_rev: snapshot.media.rev().to_owned(),
-            volume: snapshot.volume,
-            brightness: snapshot.brightness,
+            volume: snapshot.levels.volume,
+            brightness: snapshot.levels.brightness,
+            muted: snapshot.levels.muted,
+            effective: LevelsView {
+                volume: snapshot.effective.0,
+                brightness: snapshot.effective.1,
+            },
+            open: snapshot.open,
             ignored: IgnoredView {
                 out_of_range: snapshot.ignored.out_of_range,
                 stale: snapshot.ignored.stale,
@@ -269,6 +317,9 @@ impl ClientView {
             preloaded: screen.preloaded.0,
             total: screen.preloaded.1,
             panel: screen.panel.clone(),
+            role: screen.role,
+            volume: screen.volume,
+            muted: screen.muted,
         }
     }
 }

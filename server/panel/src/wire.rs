@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::settings::ScreenRole;
+
 /// A screen's name, at most this long; longer ones are cut. Reasoning: fits one line of the status page.
 const SCREEN_CHARS_MAX: usize = 40;
 /// Capabilities remembered of one client.
@@ -26,6 +28,8 @@ pub enum FromClient {
         locked: bool,
         /// Shows only this panel; empty = all.
         panel: String,
+        /// What it is there for, as far as it knows.
+        role: ScreenRole,
     },
     /// Preload progress; complete when both numbers are equal.
     Ready {
@@ -72,7 +76,10 @@ pub enum FromClient {
         id: u16,
     },
     /// Answered by `pong`.
-    Ping,
+    Ping {
+        /// Comes back, so that a screen can tell which answer belongs to which question.
+        n: Option<u32>,
+    },
 }
 
 /// Why a message was dropped.
@@ -140,6 +147,8 @@ impl FromClient {
                 caps: fields.texts("caps")?,
                 locked: fields.flag("locked")?,
                 panel: fields.text("panel", SCREEN_CHARS_MAX)?,
+                // One that nobody here knows is none.
+                role: ScreenRole::named(&fields.text("role", SCREEN_CHARS_MAX)?),
             },
             "ready" => Self::Ready {
                 preloaded: fields.number("preloaded")?.unwrap_or(0),
@@ -164,7 +173,9 @@ impl FromClient {
                 duration_ms: fields.number("duration_ms")?.ok_or(Reject::BadField)?,
             },
             "press" => Self::Press { id: fields.id()? },
-            "ping" => Self::Ping,
+            "ping" => Self::Ping {
+                n: fields.number("n")?,
+            },
             _ => return Err(Reject::UnknownType),
         })
     }
@@ -261,13 +272,30 @@ pub enum ToClient<'a> {
         num_media: u16,
         /// Global volume, percent.
         volume: u8,
+        /// The clock that `at_ms` of a play is of.
+        now_ms: u64,
     },
     /// Stop now.
     Stop,
     /// Start.
     Play(Play<'a>),
     /// The answer to `ping`.
-    Pong,
+    Pong {
+        /// Of the question.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        n: Option<u32>,
+        /// The clock that `at_ms` of a play is of: milliseconds since the gateway started.
+        now_ms: u64,
+    },
+    /// What this screen is set to; after its hello, and on every change.
+    Screen {
+        /// What it is there for.
+        role: ScreenRole,
+        /// Percent of the site's volume.
+        volume: u8,
+        /// No sound from this one.
+        muted: bool,
+    },
     /// Content of a button changed on the disk.
     MediaChanged {
         /// Which button.
@@ -361,6 +389,8 @@ pub struct Play<'a> {
     pub duration_ms: Option<u64>,
     /// Where to start; 0 but for late joiners.
     pub position_ms: u64,
+    /// When position 0 is or was, by the gateway's clock: screens that know it start together.
+    pub at_ms: u64,
 }
 
 #[cfg(test)]
@@ -478,9 +508,11 @@ mod tests {
         });
         assert_eq!(
             play.to_json(),
-            r#"{"type":"play","id":5,"seq":9,"image":"/media/005.jpg?v=1","volume":100,"position_ms":0}"#
+            r#"{"type":"play","id":5,"seq":9,"image":"/media/005.jpg?v=1","volume":100,"position_ms":0,"at_ms":0}"#
         );
         assert_eq!(ToClient::Stop.to_json(), r#"{"type":"stop"}"#);
-        assert_eq!(ToClient::Pong.to_json(), r#"{"type":"pong"}"#);
+        let pong = |n| ToClient::Pong { n, now_ms: 7 }.to_json();
+        assert_eq!(pong(None), r#"{"type":"pong","now_ms":7}"#);
+        assert_eq!(pong(Some(3)), r#"{"type":"pong","n":3,"now_ms":7}"#);
     }
 }

@@ -245,7 +245,13 @@ impl HostLink {
     /// The answer to the command with this tag.
     pub(super) fn answered_tag(&mut self, now: Instant, tag: u8, result: Result<(), Failure>) {
         match self.take_open(|open| open.tag == tag) {
-            Some(open) => self.complete(now, open, result),
+            Some(open) => {
+                if result.is_ok() && matches!(open.what, What::Led(_)) {
+                    self.stats.led_ack = Some(ANSWER.saturating_sub(open.deadline - now));
+                    bump(&mut self.stats.led_acks);
+                }
+                self.complete(now, open, result);
+            }
             None => bump(&mut self.stats.rx_unasked),
         }
     }

@@ -71,7 +71,12 @@ fn input(words: &str) -> Input {
             let client_is = Client {
                 locked: flags.contains(&"locked"),
                 ready: !flags.contains(&"unready"),
-                primary: flags.contains(&"primary"),
+                role: match flags.last() {
+                    Some(&"primary") => Role::Primary,
+                    Some(&"mirror") => Role::Mirror,
+                    Some(&"image") => Role::ImageOnly,
+                    _ => Role::Plain,
+                },
             };
             Input::Client(client(0), client_is)
         }
@@ -472,6 +477,37 @@ fn only_the_primary_screen_ends() {
 }
 
 #[test]
+fn the_highest_role_decides_and_a_lower_one_only_where_it_is_alone() {
+    // The mirror and the picture are heard only when nobody above them is there.
+    check_with(
+        ten_buttons(),
+        "0 client 1 image | 0 client 2 mirror | 0 client 3 primary | 1 press 3 | 4 ended 2 3 | 5 ended 1 3 | \
+         6 ended 3 3 | 10 client 3 locked primary | 11 press 4 | 12 ended 1 4 | 13 ended 2 4 | 20 gone 2 | \
+         20 gone 3 | 21 press 5 | 23 ended 1 5",
+        expect![[r#"
+        1 | stop | play 3 #1 | led pressed 3
+        6 | over 3 Ended | led clear if 3
+        11 | stop | play 4 #2 | led pressed 4
+        13 | over 4 Ended | led clear if 4
+        21 | stop | play 5 #3 | led pressed 5
+        23 | over 5 Ended | led clear if 5
+    "#]],
+    );
+    // Two primaries under `all`: the mirror is not waited for.
+    check_with(
+        Config {
+            may_end: MayEnd::All,
+            ..ten_buttons()
+        },
+        "0 client 1 mirror | 0 client 2 primary | 0 client 3 primary | 1 press 3 | 4 ended 2 3 | 5 ended 3 3",
+        expect![[r#"
+        1 | stop | play 3 #1 | led pressed 3
+        5 | over 3 Ended | led clear if 3
+    "#]],
+    );
+}
+
+#[test]
 fn each_board_shows_its_own_numbers() {
     check_with(
         two_boards(),
@@ -559,14 +595,18 @@ fn any_input() -> impl Strategy<Value = Input> {
             .prop_map(|(board, id)| Input::Press(BoardIndex(board), ButtonId::new(id).unwrap())),
         id().prop_map(Input::Play),
         Just(Input::Stop),
-        (client(), any::<[bool; 3]>()).prop_map(|(id, [locked, ready, primary])| Input::Client(
-            id,
-            Client {
-                locked,
-                ready,
-                primary
-            }
-        )),
+        (client(), any::<[bool; 2]>(), 0usize..4).prop_map(|(id, [locked, ready], role)| {
+            let roles = [Role::ImageOnly, Role::Mirror, Role::Plain, Role::Primary];
+            let role = roles[role];
+            Input::Client(
+                id,
+                Client {
+                    locked,
+                    ready,
+                    role,
+                },
+            )
+        }),
         client().prop_map(Input::ClientGone),
         (client(), id(), seq()).prop_map(|(client, id, seq)| Input::Ended { client, id, seq }),
         (client(), id(), seq()).prop_map(|(client, id, seq)| Input::Error { client, id, seq }),

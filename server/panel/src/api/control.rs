@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Panel, audit};
-use crate::{SERVICE, room::Input, service::Shared};
+use super::{Panel, audit, not_stored};
+use crate::{SERVICE, ambience::Levels, room::Input, service::Shared, settings};
 
 /// The address that a request came from.
 pub(super) struct Peer(IpAddr);
@@ -176,7 +176,38 @@ impl Percent {
     }
 }
 
-/// Sets the global volume.
+/// Changes the levels: stored first, so that what was answered survives a power cut.
+async fn set_levels(
+    shared: &Shared,
+    caller: &Caller,
+    what: &str,
+    change: impl FnOnce(&mut Levels),
+    input: Input,
+) -> Result<(), Problem> {
+    let _one = shared.setting.lock().await;
+    let before = shared.snapshot.borrow().levels;
+    let mut after = before;
+    change(&mut after);
+    settings::save_levels(&shared.cx.store, after)
+        .await
+        .map_err(not_stored)?;
+    let view = |levels: Levels| {
+        let Levels {
+            volume,
+            brightness,
+            muted,
+        } = levels;
+        json!({ "volume": volume, "brightness": brightness, "muted": muted })
+    };
+    drop(
+        shared
+            .cx
+            .audit(SERVICE, caller, what, view(before), view(after)),
+    );
+    Ok(shared.apply(input).await?)
+}
+
+/// Sets the global volume. It is kept over restarts.
 #[utoipa::path(post, path = "/volume", tag = "panel", request_body = Percent,
     responses((status = 200, body = Percent), (status = 422, body = Problem)))]
 pub(super) async fn volume(
@@ -185,18 +216,13 @@ pub(super) async fn volume(
     Json(to): Json<Percent>,
 ) -> Result<Json<Percent>, Problem> {
     let value = to.checked()?;
-    let before = shared.snapshot.borrow().volume;
-    shared.apply(Input::Volume(value)).await?;
-    let (before, after) = (json!({ "value": before }), json!({ "value": value }));
-    drop(
-        shared
-            .cx
-            .audit(SERVICE, &caller, "panel.volume", before, after),
-    );
-    Ok(Json(Percent { value }))
+    let change = |levels: &mut Levels| levels.volume = value;
+    let input = Input::Volume(value);
+    set_levels(&shared, &caller, "panel.volume", change, input).await?;
+    Ok(Json(to))
 }
 
-/// Sets the brightness of all LEDs.
+/// Sets the brightness of all LEDs. It is kept over restarts.
 #[utoipa::path(post, path = "/brightness", tag = "panel", request_body = Percent,
     responses((status = 200, body = Percent), (status = 422, body = Problem)))]
 pub(super) async fn brightness(
@@ -205,13 +231,29 @@ pub(super) async fn brightness(
     Json(to): Json<Percent>,
 ) -> Result<Json<Percent>, Problem> {
     let value = to.checked()?;
-    let before = shared.snapshot.borrow().brightness;
-    shared.apply(Input::Brightness(value)).await?;
-    let (before, after) = (json!({ "value": before }), json!({ "value": value }));
-    drop(
-        shared
-            .cx
-            .audit(SERVICE, &caller, "panel.brightness", before, after),
-    );
-    Ok(Json(Percent { value }))
+    let change = |levels: &mut Levels| levels.brightness = value;
+    let input = Input::Brightness(value);
+    set_levels(&shared, &caller, "panel.brightness", change, input).await?;
+    Ok(Json(to))
+}
+
+/// Whether there is sound.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mute {
+    /// No sound anywhere.
+    muted: bool,
+}
+
+/// Mutes the site, or lets it sound again as loud as it is set. It is kept over restarts.
+#[utoipa::path(post, path = "/mute", tag = "panel", request_body = Mute, responses((status = 200, body = Mute)))]
+pub(super) async fn mute(
+    access::Operator(caller): access::Operator,
+    State(shared): Panel,
+    Json(to): Json<Mute>,
+) -> Result<Json<Mute>, Problem> {
+    let change = |levels: &mut Levels| levels.muted = to.muted;
+    let input = Input::Muted(to.muted);
+    set_levels(&shared, &caller, "panel.mute", change, input).await?;
+    Ok(Json(to))
 }

@@ -85,7 +85,6 @@ async fn screen(shared: &Arc<Shared>, caller: Caller, outbox: Arc<Outbox>, read_
     }
     let mut messages = MessageLimit::default();
     let mut presses = leitstand_core::panel::playback::RateLimit::default();
-    let pong = Frames::text([ToClient::Pong.to_json()]);
     let mut parse = |incoming: Incoming<'_>| -> Result<Option<FromClient>, Reject> {
         let now = shared.clock.now();
         if !messages.admit(now) {
@@ -95,7 +94,9 @@ async fn screen(shared: &Arc<Shared>, caller: Caller, outbox: Arc<Outbox>, read_
             return Err(Reject::NotObject);
         };
         match FromClient::parse(text, shared.settings.media())? {
-            FromClient::Ping => {
+            FromClient::Ping { n } => {
+                let now_ms = now.as_millis();
+                let pong = Frames::text([ToClient::Pong { n, now_ms }.to_json()]);
                 // A client that cannot take it is noticed by the reader's own flush.
                 let _ = outbox.push(&pong);
                 Ok(None)

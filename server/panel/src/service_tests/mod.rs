@@ -6,6 +6,7 @@ mod content;
 mod hostile;
 mod routes;
 mod screens;
+mod settings;
 
 use std::{
     collections::VecDeque,

@@ -113,7 +113,7 @@ async fn a_press_on_the_page_is_a_press() {
         .say(r#"{"type":"ready","preloaded":10,"total":10}"#)
         .await;
     screen.say(r#"{"type":"press","id":2}"#).await;
-    assert_eq!(screen.told(2).await, ["stop", "play 2"]);
+    assert_eq!(screen.told(3).await, ["screen", "stop", "play 2"]);
     house.board.wait_line("LEDSET 002").await;
     screen
         .say(r#"{"type":"started","id":2,"seq":1,"latency_ms":30}"#)

@@ -287,3 +287,22 @@ fn v2_clears_only_what_ended() {
         > LedClr { tag: 6, only_if: 1 }
     "#]]);
 }
+
+#[test]
+fn the_time_to_an_acknowledged_led_is_measured() {
+    let mut rig = Rig::online_v2();
+    let before = rig.link.stats().led_acks;
+    rig.answers = Answers::None;
+    rig.input(Input::Led(LedCommand::Set(id(3))));
+    rig.wait(7);
+    let tag = rig.link.tag;
+    rig.frame(FromDevice::Ack { tag });
+    let stats = rig.link.stats();
+    assert_eq!(stats.led_ack, Some(Duration::from_millis(7)));
+    assert_eq!(stats.led_acks, before + 1);
+    // A refusal lit nothing, and neither does the answer to another command.
+    rig.input(Input::Led(LedCommand::Set(id(4))));
+    let tag = rig.link.tag;
+    rig.frame(FromDevice::Nak { tag, code: 1 });
+    assert_eq!(rig.link.stats().led_acks, before + 1);
+}
