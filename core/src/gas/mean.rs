@@ -179,6 +179,18 @@ impl<const N: usize> History<N> {
         }
     }
 
+    /// Sums up anew what the buckets hold, over other windows.
+    pub(super) fn rewindow(&mut self, windows: &Windows) {
+        for (sum, &buckets) in self.sums.iter_mut().zip(windows) {
+            *sum = Sum::default();
+            for age in 1..=u64::from(buckets).min(N as u64) {
+                let at = slot::<N>(self.end - age);
+                sum.weighted += self.weighted[at];
+                sum.covered_ms += u32::from(self.covered[at]);
+            }
+        }
+    }
+
     /// Puts what the sample covers up to `to` into the running bucket.
     fn account(&mut self, to: u64, windows: &Windows) {
         let until = to.min(self.sample.until);

@@ -57,6 +57,19 @@ impl<const C: usize> Votes<C> {
         self.pending.remove(cell);
     }
 
+    /// Takes over the contribution of a cell that had another position in `old`, and its delay where it still
+    /// means the same.
+    pub(super) fn inherit(&mut self, cell: CellIndex, old: &Self, was: CellIndex, delays: bool) {
+        if was.at() >= C {
+            return;
+        }
+        self.over.set(cell, old.over.contains(was));
+        if delays && old.pending.contains(was) {
+            self.pending.insert(cell);
+            self.since[cell.at()] = old.since[was.at()];
+        }
+    }
+
     /// Ends delays that are over. Returns whether a contribution changed.
     pub(super) fn timeout(&mut self, now: Instant, plan: &SetPointPlan) -> bool {
         let mut changed = false;

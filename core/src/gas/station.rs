@@ -9,6 +9,9 @@ mod commands;
 mod persist;
 mod refresh;
 mod status;
+mod take_over;
+
+pub use take_over::Moves;
 
 use super::alarm::Alarm;
 use super::cell::{Cell, Change};

@@ -235,7 +235,7 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
     }
 
     /// An active alarm stands on contributions; where they are not known, all its cells are taken to stand.
-    fn freeze_if_active(&mut self, at: usize) {
+    pub(super) fn freeze_if_active(&mut self, at: usize) {
         let plan = &self.plan.set_points[at];
         if self.alarms[at].state.is_active() && self.votes[at].over.len() < plan.vote_k {
             self.votes[at].over = plan.cells;
@@ -255,7 +255,7 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
     }
 
     /// Everything derived is worked out anew by the next step.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.dirty = true;
         self.pulses_held = true;
         self.wake = self.now;
