@@ -33,10 +33,18 @@ struct Status {
     file: PathBuf,
     /// SHA-256 of that file's bytes when it was read.
     sha256: String,
+    /// Counts up with every other configuration, from 1.
+    #[serde(default = "first")]
+    number: u64,
     /// Starts of the gateway, this one included.
     starts: u64,
     /// Whether the last run ended by a stop and not by a power cut.
     stopped: bool,
+}
+
+/// Files of before the count have their first configuration.
+const fn first() -> u64 {
+    1
 }
 
 /// The configuration in force and where it came from.
@@ -120,6 +128,7 @@ impl Bootstrap {
                 let fresh = read(&file)?;
                 status = Status {
                     starts: status.starts,
+                    number: status.number + u64::from(fresh.config != status.config),
                     ..fresh
                 };
             }
@@ -175,6 +184,26 @@ impl Bootstrap {
         self.save()
     }
 
+    /// The number of the configuration in force.
+    pub(crate) fn number(&self) -> u64 {
+        self.status.number
+    }
+
+    /// Another configuration is in force from now on, as if it had been in the file. The file itself stays.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); the configuration before it stays in force.
+    pub(crate) fn replace(&mut self, text: &str) -> Result<(), Failure> {
+        let before = self.status.clone();
+        text.clone_into(&mut self.status.config);
+        self.status.number += 1;
+        let saved = self.save();
+        if saved.is_err() {
+            self.status = before;
+        }
+        saved
+    }
+
     /// The gateway stopped as it was told to.
     ///
     /// # Errors
@@ -222,12 +251,14 @@ fn read(file: &Path) -> Result<Status, Failure> {
         config,
         file: file.to_path_buf(),
         sha256,
+        number: 1,
         starts: 0,
         stopped: true,
     })
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// SHA-256 in hex.
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|b| format!("{b:02x}"))

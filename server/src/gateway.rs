@@ -7,6 +7,7 @@ use crate::board::Board;
 use crate::bootstrap::Bootstrap;
 use crate::config::{self, Checked};
 use crate::exit::{Failure, say};
+use crate::runtime_config::RuntimeConfig;
 use crate::{serve, services, systemd, tls, ui, web};
 use axum::Router;
 use leitstand_kit::auth::{Auth, Settings};
@@ -91,7 +92,7 @@ pub(crate) fn run(plan: Plan) -> Result<(), Failure> {
 
 /// Everything is open, nothing runs yet.
 struct Gateway {
-    bootstrap: Bootstrap,
+    configuration: Arc<RuntimeConfig>,
     board: Box<dyn Board>,
     cx: Context,
     stop_services: CancellationToken,
@@ -138,6 +139,7 @@ impl Gateway {
         let stop_services = CancellationToken::new();
         let cx = Context::open(paths, site, clock, stop_services.clone())?;
         tell_start(&cx, &bootstrap);
+        let configuration = RuntimeConfig::new(bootstrap, &cx)?;
 
         let settings = Settings {
             loopback: addr.ip().is_loopback(),
@@ -156,7 +158,7 @@ impl Gateway {
 
         let mut supervisor = Supervisor::new(cx.clone());
         let mut routes = OpenApiRouter::new();
-        for service in services::plans(&config, &cx, &bootstrap, board.as_ref())? {
+        for service in services::plans(&config, &cx, &configuration, board.as_ref())? {
             routes = routes.merge(supervisor.add(service));
         }
         // Event streams end with the HTTP server, before any service does.
@@ -171,7 +173,7 @@ impl Gateway {
             local_names_only,
         );
         Ok(Self {
-            bootstrap,
+            configuration,
             board,
             cx,
             stop_services,
@@ -211,7 +213,7 @@ impl Gateway {
         Ok(())
     }
 
-    async fn live(mut self) -> Result<(), Failure> {
+    async fn live(self) -> Result<(), Failure> {
         let asked = CancellationToken::new();
         let signals = tokio::spawn(until_asked(asked.clone()));
         self.greet()?;
@@ -255,7 +257,7 @@ impl Gateway {
         let _ = self.cx.events.record(end).await;
         self.cx.events.flush().await;
         result?;
-        self.bootstrap.end()
+        self.configuration.end()
     }
 }
 

@@ -18,6 +18,7 @@ mod gateway;
 mod logging;
 #[cfg(feature = "gas")]
 mod replay;
+mod runtime_config;
 #[cfg(feature = "gas")]
 mod scan;
 mod serve;

@@ -1,9 +1,9 @@
 //! The list of services: which are configured, and what each is given from the platform.
 
 use crate::board::{self, Board};
-use crate::bootstrap::Bootstrap;
 use crate::config::Checked;
 use crate::exit::Failure;
+use crate::runtime_config::RuntimeConfig;
 use leitstand_kit::Context;
 use leitstand_kit::supervisor::Plan;
 
@@ -14,27 +14,21 @@ use leitstand_kit::supervisor::Plan;
 pub(crate) fn plans(
     config: &Checked,
     cx: &Context,
-    bootstrap: &Bootstrap,
+    running: &std::sync::Arc<RuntimeConfig>,
     board: &dyn Board,
 ) -> Result<Vec<Plan>, Failure> {
     let mut plans = Vec::new();
     #[cfg(not(feature = "gas"))]
-    let _ = (bootstrap, board);
+    let _ = (running, board);
     #[cfg(feature = "gas")]
     if let Some(site) = &config.gas {
-        let ports = site
-            .buses
-            .iter()
-            .map(|bus| (bus.id.clone(), board::bus_port(bus)))
-            .collect();
         let wired = site.power;
         let setup = leitstand_gas::Setup {
             site: std::sync::Arc::clone(site),
-            ports,
+            port: std::sync::Arc::new(|bus| Some(board::bus_port(bus))),
             mains: board.mains().filter(|_| wired),
             battery: board.battery().filter(|_| wired),
-            config_text: bootstrap.text().to_owned(),
-            config_drift: bootstrap.drift,
+            configuration: std::sync::Arc::clone(running) as _,
         };
         let gas = leitstand_gas::build(setup, cx).map_err(|e| {
             Failure::because(

@@ -13,6 +13,7 @@ mod gas;
 mod gas_calibration;
 mod gas_config;
 mod gas_kill;
+mod gas_reconfigure;
 mod hostile;
 mod panel;
 mod panel_wire;

@@ -39,6 +39,20 @@ impl History {
         self.written.store(written + 1, Ordering::Release);
     }
 
+    /// Goes on with the seconds of another site; by position here, the position of the same cell there.
+    pub(crate) fn inherit(&self, before: &Self, places: &[Option<u8>]) {
+        for (ring, place) in self.rings.iter().zip(places) {
+            let Some(was) = place.and_then(|at| before.rings.get(usize::from(at))) else {
+                continue;
+            };
+            for (slot, value) in ring.iter().zip(was) {
+                slot.store(value.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        let written = before.written.load(Ordering::Acquire);
+        self.written.store(written, Ordering::Release);
+    }
+
     /// The last `window` seconds in steps of `step` seconds, oldest first: the highest value of each step.
     ///
     /// A reader that is overtaken by the writer sees at most the oldest second replaced by the newest.

@@ -1,21 +1,23 @@
 //! The handles behind the routes. They outlive every instance of the service.
 
 use crate::calibration::Offers;
+use crate::configuration::Configuration;
 use crate::errand::Errands;
 use crate::facts::SERVICE;
+use crate::handover::{Handover, Places};
 use crate::history::History;
 use crate::persist::{Saved, Written};
-use crate::seam::{BusReport, INBOX_MAX, Images, Inbox, OpenPort, Wake};
+use crate::seam::{BusReport, FindPort, INBOX_MAX, Images, Inbox, OpenPort, Wake};
 use crate::site::GasSite;
 use crate::supply::Wired;
 use crate::task::Order;
 use crate::view::Snapshot;
-use leitstand_core::gas::{Command, Refusal};
+use leitstand_core::gas::{BoardIndex, Command, Refusal};
 use leitstand_kit::Context;
 use leitstand_kit::access::Caller;
 use leitstand_kit::api::Problem;
 use leitstand_kit::store::state_file::Generation;
-use sha2::{Digest as _, Sha256};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,9 +35,9 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Hub {
     pub(crate) cx: Context,
     pub(crate) site: Arc<GasSite>,
-    pub(crate) config_text: String,
-    pub(crate) config_hash: String,
+    pub(crate) configuration: Arc<dyn Configuration>,
     pub(crate) config_drift: bool,
+    pub(crate) config_version: u64,
     pub(crate) inbox: Inbox,
     /// Held by the evaluation thread while it lives.
     pub(crate) wakes: Mutex<Receiver<Wake>>,
@@ -47,24 +49,35 @@ pub(crate) struct Hub {
     /// Registers to write, by bus.
     pub(crate) errands: Vec<Errands>,
     pub(crate) offers: Offers,
+    pub(crate) platform: Platform,
     /// By bus; `None` where the binary gave no port.
     pub(crate) ports: Vec<Option<Arc<Mutex<OpenPort>>>>,
-    pub(crate) wired: Arc<Mutex<Wired>>,
     restored: Mutex<Restored>,
+    /// From the site before this one, in the same run.
+    handover: Mutex<Option<Handover>>,
+    /// The next site takes over: relays stay as they are.
+    pub(crate) is_succeeded: AtomicBool,
+}
+
+/// What the binary gives, for every site of this run.
+#[derive(Clone)]
+pub(crate) struct Platform {
+    pub(crate) port: FindPort,
+    pub(crate) wired: Arc<Mutex<Wired>>,
 }
 
 impl Hub {
+    /// Handles for `site`; `restored` is what was loaded at the start, `None` = read the file again.
     pub(crate) fn new(
         cx: Context,
         site: Arc<GasSite>,
-        config_text: String,
-        config_drift: bool,
-        ports: Vec<Option<OpenPort>>,
-        wired: Wired,
-        restored: Option<(Saved, Generation)>,
+        configuration: Arc<dyn Configuration>,
+        platform: Platform,
+        restored: Restored,
     ) -> Self {
         let (sender, receiver) = sync_channel(INBOX_MAX);
-        let hash = Sha256::digest(config_text.as_bytes());
+        let version = configuration.current();
+        let port = |bus| (platform.port)(bus).map(|port| Arc::new(Mutex::new(port)));
         Self {
             images: Images::new(site.boards.len()),
             reports: site
@@ -76,21 +89,55 @@ impl Hub {
             offers: Offers::default(),
             cx,
             history: History::new(site.cells.len()),
-            config_hash: hash.iter().map(|b| format!("{b:02x}")).collect(),
-            config_text,
-            config_drift,
+            config_drift: version.drift,
+            config_version: version.number,
+            configuration,
             inbox: Inbox::new(sender),
             wakes: Mutex::new(receiver),
             snapshot: watch::Sender::new(None),
             written: watch::Sender::new(Written::default()),
-            ports: ports
-                .into_iter()
-                .map(|p| p.map(|p| Arc::new(Mutex::new(p))))
-                .collect(),
-            wired: Arc::new(Mutex::new(wired)),
-            restored: Mutex::new(Some(restored)),
+            ports: site.buses.iter().map(port).collect(),
+            platform,
+            restored: Mutex::new(restored),
+            handover: Mutex::new(None),
+            is_succeeded: AtomicBool::new(false),
             site,
         }
+    }
+
+    /// Handles for the site that follows `before` in the same run.
+    pub(crate) fn after(before: &Self, site: Arc<GasSite>) -> Self {
+        let configuration = Arc::clone(&before.configuration);
+        let platform = before.platform.clone();
+        Self::new(before.cx.clone(), site, configuration, platform, None)
+    }
+
+    /// Takes what the threads of `before`, which have ended, leave behind.
+    pub(crate) fn inherit(&self, before: &Self) {
+        let left = before.take_handover();
+        if let Some(left) = &left {
+            let places = Places::of(&self.site, &left.site);
+            self.history.inherit(&before.history, &places.cells);
+            // Until the first evaluation, boards that stay show what they showed.
+            for (at, board) in (0u8..).zip(&self.site.boards) {
+                if let Some(was) = left.site.boards.iter().position(|b| b.id == board.id) {
+                    let image = before.images.get(BoardIndex(was as u8));
+                    self.images.set(BoardIndex(at), image);
+                }
+            }
+        }
+        *self.handover.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    }
+
+    pub(crate) fn leave(&self, handover: Handover) {
+        *self.handover.lock().unwrap_or_else(PoisonError::into_inner) = Some(handover);
+    }
+
+    pub(crate) fn take_handover(&self) -> Option<Handover> {
+        self.handover
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// What was loaded before the first start; `None` on every later one, which reads the file again.

@@ -21,6 +21,7 @@
 //! | `task` | the evaluation thread |
 //! | `persist` | runtime information: saved, loaded, caught up from the journal |
 //! | `service` | threads started, watched, stopped; the safe state |
+//! | [`configuration`], `front`, `handover` | another configuration while it runs |
 //! | `hub` | long-lived handles behind the routes; carries out orders |
 //! | `api`, [`view`], `snapshot` | HTTP, its JSON, and how that is made from the station |
 //! | `audit` | what a person's command changed, before and after |
@@ -37,8 +38,11 @@ mod audit;
 pub mod bus;
 pub mod calibration;
 pub mod config;
+pub mod configuration;
 pub mod errand;
 mod facts;
+mod front;
+mod handover;
 mod history;
 mod hub;
 pub mod import;

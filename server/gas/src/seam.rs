@@ -19,6 +19,9 @@ use std::time::Duration;
 /// knows no platform.
 pub type OpenPort = Box<dyn FnMut() -> Result<Box<dyn SerialPort>, PortError> + Send>;
 
+/// Finds the line of a bus, for every configuration of a run. `None` = there is no such line here.
+pub type FindPort = Arc<dyn Fn(&BusSpec) -> Option<OpenPort> + Send + Sync>;
+
 /// Inputs that wait for the evaluation thread. Reasoning: 64 cells a second and as many read-backs fit in four
 /// seconds of a stalled thread, and a thread that stalls longer is restarted. Full = the newest is dropped and
 /// counted; the silence rule then turns the loss into a fault.

@@ -1,10 +1,12 @@
 //! Start, stop and supervision of the threads.
 
+use crate::configuration::Configuration;
 use crate::facts::SERVICE;
-use crate::hub::Hub;
+use crate::front::Front;
+use crate::hub::{Hub, Platform};
 use crate::metrics::Meters;
 use crate::persist::{self, FILE, StateError, Writer};
-use crate::seam::{BusLink, OpenPort, Wake};
+use crate::seam::{BusLink, FindPort, OpenPort, Wake};
 use crate::site::GasSite;
 use crate::supply::{self, Wired};
 use crate::task::{Evaluation, StartError};
@@ -12,10 +14,9 @@ use crate::{api, bus, records};
 use leitstand_core::hal::{BatteryGauge, MainsSense};
 use leitstand_kit::supervisor::Plan;
 use leitstand_kit::{BoxFuture, CancellationToken, Context, Exit, Service, ServiceError};
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -34,16 +35,14 @@ const LOOK_AFTER: Duration = Duration::from_millis(500);
 pub struct Setup {
     /// The checked configuration.
     pub site: Arc<GasSite>,
-    /// Opens the port of a bus, by its id. A bus without one stays closed and is a fault.
-    pub ports: HashMap<String, OpenPort>,
+    /// Finds the line of a bus. A bus without one stays closed and is a fault.
+    pub port: FindPort,
     /// Mains, where wired.
     pub mains: Option<Box<dyn MainsSense>>,
     /// Battery, where wired.
     pub battery: Option<Box<dyn BatteryGauge>>,
-    /// The configuration text in force.
-    pub config_text: String,
-    /// The configuration file differs from it.
-    pub config_drift: bool,
+    /// Where the configuration in force is kept.
+    pub configuration: Arc<dyn Configuration>,
 }
 
 /// Why the service cannot be built.
@@ -59,7 +58,7 @@ pub enum BuildError {
 
 /// The built service, not yet running.
 pub struct Gas {
-    hub: Arc<Hub>,
+    front: Front,
 }
 
 /// Reads what survived and makes the handles.
@@ -69,53 +68,49 @@ pub struct Gas {
 pub fn build(setup: Setup, cx: &Context) -> Result<Gas, BuildError> {
     let restored = persist::load(&cx.paths.state)?;
     records::prepare(&cx.store)?;
-    let mut ports = setup.ports;
-    let by_bus = setup
-        .site
-        .buses
-        .iter()
-        .map(|bus| ports.remove(&bus.id))
-        .collect();
     let wired = Wired {
         mains: setup.mains,
         battery: setup.battery,
     };
+    let platform = Platform {
+        port: setup.port,
+        wired: Arc::new(Mutex::new(wired)),
+    };
     let hub = Hub::new(
         cx.clone(),
         setup.site,
-        setup.config_text,
-        setup.config_drift,
-        by_bus,
-        wired,
-        restored,
+        setup.configuration,
+        platform,
+        Some(restored),
     );
-    Ok(Gas { hub: Arc::new(hub) })
+    Ok(Gas {
+        front: Front::new(Arc::new(hub)),
+    })
 }
 
 impl Gas {
     /// For the supervisor. When the service fails, all outputs drop before anything else happens.
     #[must_use]
     pub fn into_plan(self) -> Plan {
-        let images = self.hub.images.clone();
-        let hub = self.hub;
+        let (front, failed) = (self.front.clone(), self.front);
         Plan::new(move || {
             Box::new(GasService {
-                hub: Arc::clone(&hub),
+                front: front.clone(),
             })
         })
-        .on_failure(move || images.all_off())
+        .on_failure(move || failed.hub().images.all_off())
         .essential()
     }
 
     #[cfg(test)]
     fn hub(&self) -> Arc<Hub> {
-        Arc::clone(&self.hub)
+        self.front.hub()
     }
 }
 
 /// One instance.
 struct GasService {
-    hub: Arc<Hub>,
+    front: Front,
 }
 
 impl Service for GasService {
@@ -124,38 +119,74 @@ impl Service for GasService {
     }
 
     fn routes(&self) -> OpenApiRouter {
-        api::routes(Arc::clone(&self.hub))
+        api::routes(self.front.clone())
     }
 
     fn run(self: Box<Self>, cx: Context) -> BoxFuture<'static, Result<(), ServiceError>> {
-        Box::pin(run(self.hub, cx))
+        Box::pin(run(self.front, cx))
     }
 }
 
 /// How the evaluation thread ended.
 type Ended = Result<(), ServiceError>;
 
-async fn run(hub: Arc<Hub>, cx: Context) -> Result<(), ServiceError> {
+async fn run(front: Front, cx: Context) -> Result<(), ServiceError> {
     // Entries of an instance before this one must be readable before its alarms are restored.
     cx.events.flush().await;
+    let follower = CancellationToken::new();
+    let records = tokio::spawn(records::follow(cx.clone(), follower.clone()));
+    // A site that was proposed when the instance before this one failed is in force now.
+    let mut hub = front.follow();
+    let result = loop {
+        match run_site(&front, &hub, &cx).await {
+            Ok(End::Stopped) => break Ok(()),
+            Ok(End::Succeeded) => {
+                if let Some(next) = front.proposed().borrow().as_ref() {
+                    next.inherit(&hub);
+                }
+                hub = front.follow();
+                tracing::info!(
+                    version = hub.config_version,
+                    "another configuration is in force"
+                );
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    follower.cancel();
+    let _ = records.await;
+    result
+}
+
+/// Why the threads of a site ended well.
+enum End {
+    /// The gateway stops.
+    Stopped,
+    /// Another site was proposed; what this one knows waits in its hub.
+    Succeeded,
+}
+
+/// Runs the threads of one site until the gateway stops, something fails, or another site is proposed.
+async fn run_site(front: &Front, hub: &Arc<Hub>, cx: &Context) -> Result<End, ServiceError> {
     let stop = Arc::new(AtomicBool::new(false));
     let heartbeat = cx.health.watch(SERVICE, "persist", PERSIST_DEADLINE);
     let writer = Writer::start(cx.paths.state.join(FILE), hub.written.clone(), heartbeat)
         .map_err(no_thread)?;
     let (ready, is_ready) = oneshot::channel();
-    let (mut ended, evaluation) = spawn_evaluation(&hub, &cx, &writer, &stop, ready)?;
+    let (mut ended, evaluation) = spawn_evaluation(hub, cx, &writer, &stop, ready)?;
     let mut threads = Vec::new();
-    let follower = CancellationToken::new();
-    let records = tokio::spawn(records::follow(cx.clone(), follower.clone()));
     // Relays are written from the restored state on: a latched one must not drop for a moment at a restart. An
     // evaluation that ends before it is ready is reported by `look_after`.
-    let mut result = match is_ready.await {
-        Ok(()) => spawn_others(&hub, &cx, &stop, &mut threads),
+    let started = match is_ready.await {
+        Ok(()) => spawn_others(hub, cx, &stop, &mut threads),
         Err(_) => Ok(()),
     };
-    if result.is_ok() {
-        result = look_after(&hub, &cx, &mut ended, &threads).await;
-    }
+    let result = match started {
+        Ok(()) => look_after(front, hub, cx, &mut ended, &threads).await,
+        Err(error) => Err(error),
+    };
+    let succeeded = matches!(result, Ok(End::Succeeded));
+    hub.is_succeeded.store(succeeded, Ordering::Release);
     // The evaluation first: it decides what the relays show at the end, and the bus threads write that.
     stop.store(true, Ordering::Release);
     let _ = hub.inbox.push(Wake::Look);
@@ -175,29 +206,31 @@ async fn run(hub: Arc<Hub>, cx: Context) -> Result<(), ServiceError> {
     if joined.await.is_err() {
         hub.images.all_off();
     }
-    follower.cancel();
-    let _ = records.await;
     result
 }
 
 /// Publishes snapshots until something ends.
 async fn look_after(
+    front: &Front,
     hub: &Hub,
     cx: &Context,
     ended: &mut oneshot::Receiver<Ended>,
     threads: &[JoinHandle<()>],
-) -> Ended {
+) -> Result<End, ServiceError> {
     let mut snapshots = hub.snapshot.subscribe();
+    let mut proposed = front.proposed();
     let mut meters = Meters::new(cx, hub);
     let mut rounds = tokio::time::interval(LOOK_AFTER);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            () = cx.stop.cancelled() => return Ok(()),
+            () = cx.stop.cancelled() => return Ok(End::Stopped),
             end = &mut *ended => {
-                return end.unwrap_or_else(|_| Err(ServiceError::retry("the evaluation thread vanished")));
+                let gone = || Err(ServiceError::retry("the evaluation thread vanished"));
+                return end.unwrap_or_else(|_| gone()).map(|()| End::Stopped);
             }
+            _ = proposed.wait_for(Option::is_some) => return Ok(End::Succeeded),
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     return Err(ServiceError::retry("nobody makes snapshots any more"));
@@ -315,7 +348,7 @@ fn spawn_others(
     }
     if hub.site.power {
         let heartbeat = cx.health.watch(SERVICE, "supply", SUPPLY_DEADLINE);
-        let wired = Arc::clone(&hub.wired);
+        let wired = Arc::clone(&hub.platform.wired);
         let thread = supply::spawn(
             wired,
             hub.inbox.clone(),

@@ -30,6 +30,7 @@ pub(crate) struct Source<'a> {
     pub(crate) seq: u64,
     pub(crate) simulated: bool,
     pub(crate) config_drift: bool,
+    pub(crate) config_version: u64,
 }
 
 impl Source<'_> {
@@ -86,6 +87,7 @@ impl Source<'_> {
             unacknowledged: site.unacknowledged,
             resettable: site.resettable,
             config_drift: self.config_drift,
+            config_version: self.config_version,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::audit;
 use crate::facts;
+use crate::handover::{Handover, Places};
 use crate::hub::Hub;
 use crate::persist::{self, Desk, Notes, Saved};
 use crate::seam::{Wake, look};
@@ -89,6 +90,8 @@ pub(crate) struct Evaluation {
     buffer: Vec<u8>,
     ticket: u64,
     snapshots: u64,
+    /// A snapshot of this site was made.
+    shown: bool,
     started: Instant,
     second_at: Instant,
     calendar_at: Instant,
@@ -110,42 +113,21 @@ impl Evaluation {
         desk: Desk,
         heartbeat: Heartbeat,
     ) -> Result<Self, StartError> {
+        if let Some(handover) = hub.take_handover() {
+            return Ok(Self::go_on(hub, cx, desk, heartbeat, handover));
+        }
         let restored = match hub.take_restored() {
             Some(first) => first,
             None => persist::load(&cx.paths.state)?,
         };
         let now = cx.clock.now();
         let mut station = crate::station::boxed(&hub.site.plan, now);
-        let ticket = hub.written.borrow().ticket;
-        let mut this = Self {
-            notes: Notes::default(),
-            buffer: vec![0; SAVE_BYTES_MAX],
-            receipts: Vec::new(),
-            answers: Vec::new(),
-            ticket,
-            snapshots: 0,
-            started: now,
-            second_at: now,
-            calendar_at: now,
-            snapshot_last: now,
-            saved_last: now,
-            changed: true,
-            dirty: true,
-            urgent: true,
-            station: {
-                if let Some((saved, _)) = &restored {
-                    saved.restore(&hub.site, &mut station, &cx.clock);
-                    let applied =
-                        persist::catch_up(&hub.site, &mut station, &cx.events, saved.seq)?;
-                    tracing::info!(seq = saved.seq, applied, "alarms are as they were");
-                }
-                station
-            },
-            hub,
-            cx,
-            desk,
-            heartbeat,
-        };
+        if let Some((saved, _)) = &restored {
+            saved.restore(&hub.site, &mut station, &cx.clock);
+            let applied = persist::catch_up(&hub.site, &mut station, &cx.events, saved.seq)?;
+            tracing::info!(seq = saved.seq, applied, "alarms are as they were");
+        }
+        let mut this = Self::new(hub, cx, desk, heartbeat, station, now);
         match restored {
             Some((saved, generation)) => {
                 this.notes = saved.notes;
@@ -160,7 +142,7 @@ impl Evaluation {
                     );
                 }
             }
-            None => this.first_start(now),
+            None => this.first_hands(now, |_| true),
         }
         let wall = this.cx.clock.wall();
         if wall.synced {
@@ -169,10 +151,67 @@ impl Evaluation {
         Ok(this)
     }
 
-    /// Hand control as configured holds from the first start on, until a person changes it.
-    fn first_start(&mut self, now: Instant) {
+    /// Goes on where the evaluation of the configuration before this one ended, a moment ago.
+    fn go_on(
+        hub: Arc<Hub>,
+        cx: Context,
+        desk: Desk,
+        heartbeat: Heartbeat,
+        mut before: Handover,
+    ) -> Self {
+        let now = cx.clock.now();
+        let places = Places::of(&hub.site, &before.site);
+        let mut station = crate::station::boxed(&hub.site.plan, now);
+        // Deadlines between the last step there and the first one here fall due here.
+        station.take_over(&mut before.station, &places.moves());
+        let mut this = Self::new(hub, cx, desk, heartbeat, station, now);
+        this.notes = before.notes;
+        this.started = before.started;
+        this.snapshots = before.snapshots;
+        this.first_hands(now, |output| places.outputs[output].is_none());
+        this
+    }
+
+    fn new(
+        hub: Arc<Hub>,
+        cx: Context,
+        desk: Desk,
+        heartbeat: Heartbeat,
+        station: Box<SiteStation>,
+        now: Instant,
+    ) -> Self {
+        let ticket = hub.written.borrow().ticket;
+        Self {
+            notes: Notes::default(),
+            buffer: vec![0; SAVE_BYTES_MAX],
+            receipts: Vec::new(),
+            answers: Vec::new(),
+            ticket,
+            snapshots: 0,
+            shown: false,
+            started: now,
+            second_at: now,
+            calendar_at: now,
+            snapshot_last: now,
+            saved_last: now,
+            changed: true,
+            dirty: true,
+            urgent: true,
+            station,
+            hub,
+            cx,
+            desk,
+            heartbeat,
+        }
+    }
+
+    /// Hand control as configured holds from an output's first start on, until a person changes it.
+    fn first_hands(&mut self, now: Instant, is_new: impl Fn(usize) -> bool) {
         let site = Arc::clone(&self.hub.site);
         for (i, output) in (0u8..).zip(&site.outputs) {
+            if !is_new(usize::from(i)) {
+                continue;
+            }
             let mode = match output.manual {
                 crate::config::ManualConfig::Auto => continue,
                 crate::config::ManualConfig::On => Mode::On,
@@ -341,7 +380,7 @@ impl Evaluation {
         } else {
             SNAPSHOT_EVERY
         };
-        if commanded || self.snapshots == 0 || now >= self.snapshot_last + gap {
+        if commanded || !self.shown || now >= self.snapshot_last + gap {
             self.snapshot(now);
         }
         for answer in self.answers.drain(..) {
@@ -479,18 +518,23 @@ impl Evaluation {
             seq: self.snapshots,
             simulated: self.cx.site.simulated || self.hub.site.has_simulated(),
             config_drift: self.hub.config_drift,
+            config_version: self.hub.config_version,
         };
         self.hub
             .snapshot
             .send_replace(Some(Arc::new(source.snapshot())));
         self.snapshot_last = now;
+        self.shown = true;
         self.changed = false;
     }
 
-    /// The healthy signal drops; alarm outputs stay as they are, since the gas does too.
+    /// The healthy signal drops unless another evaluation follows; alarm outputs stay as they are, since the gas
+    /// does too.
     fn farewell(&mut self) {
         let now = self.cx.clock.now();
-        for (i, output) in self.hub.site.plan.outputs.iter().enumerate() {
+        let succeeded = self.hub.is_succeeded.load(Ordering::Acquire);
+        let outputs = self.hub.site.plan.outputs.iter().enumerate();
+        for (i, output) in outputs.filter(|_| !succeeded) {
             let healthy = self.station.plan().outputs[i].function == Function::Healthy;
             if let (true, Some(board)) = (healthy, output.board) {
                 let bit = 1u64
@@ -507,9 +551,19 @@ impl Evaluation {
         }
     }
 
-    /// Leaves the health report in order.
+    /// Leaves the health report in order, and what it knows to whoever follows.
     pub(crate) fn finish(self) {
         self.heartbeat.finish();
+        if self.hub.is_succeeded.load(Ordering::Acquire) {
+            let hub = Arc::clone(&self.hub);
+            hub.leave(Handover {
+                site: Arc::clone(&hub.site),
+                station: self.station,
+                notes: self.notes,
+                started: self.started,
+                snapshots: self.snapshots,
+            });
+        }
     }
 }
 

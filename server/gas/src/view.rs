@@ -59,6 +59,8 @@ pub struct Status {
     pub resettable: u16,
     /// The configuration file differs from the copy in force.
     pub config_drift: bool,
+    /// Number of the configuration in force.
+    pub config_version: u64,
 }
 
 /// `GET /status`: the site at a glance with counts.
@@ -566,6 +568,8 @@ pub struct HistoryPoint {
 /// `GET /config`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ConfigView {
+    /// Counts up with every change.
+    pub version: u64,
     /// The text in force.
     pub text: String,
     /// SHA-256 of it.

@@ -3,18 +3,18 @@
 
 mod calibrate;
 mod compat;
+mod config;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use crate::hub::Hub;
-use std::sync::Arc;
+use crate::front::Front;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// All routes of the service with their full paths.
-pub(crate) fn routes(hub: Arc<Hub>) -> OpenApiRouter {
+pub(crate) fn routes(front: Front) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(read::snapshot))
         .routes(routes!(read::status))
@@ -31,7 +31,9 @@ pub(crate) fn routes(hub: Arc<Hub>) -> OpenApiRouter {
         .routes(routes!(read::output, write::set_output))
         .routes(routes!(read::power))
         .routes(routes!(read::service))
-        .routes(routes!(read::config))
+        .routes(routes!(config::current, config::replace))
+        .routes(routes!(config::versions))
+        .routes(routes!(config::version))
         .routes(routes!(write::acknowledge))
         .routes(routes!(write::acknowledge_all))
         .routes(routes!(write::reset))
@@ -50,11 +52,11 @@ pub(crate) fn routes(hub: Arc<Hub>) -> OpenApiRouter {
         .routes(routes!(write::service_done))
         .routes(routes!(write::check_done))
         .routes(routes!(write::battery_test))
-        .routes(routes!(write::validate))
+        .routes(routes!(config::validate))
         .routes(routes!(compat::server))
         .routes(routes!(compat::sensors))
         .routes(routes!(compat::sensor))
         .routes(routes!(compat::cells))
         .routes(routes!(compat::cell))
-        .with_state(hub)
+        .with_state(front)
 }

@@ -3,8 +3,8 @@
 use crate::history::SECONDS;
 use crate::hub::Hub;
 use crate::view::{
-    Alarm, Cell, ConfigView, Counts, Device, History, Output, Power, Sensor, ServiceView, Snapshot,
-    StatusView, Zone,
+    Alarm, Cell, Counts, Device, History, Output, Power, Sensor, ServiceView, Snapshot, StatusView,
+    Zone,
 };
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -300,19 +300,4 @@ pub(super) async fn service(
     State(hub): State<Arc<Hub>>,
 ) -> Answer<ServiceView> {
     Ok(Json(hub.latest()?.service.clone()))
-}
-
-/// The configuration in force, as text.
-#[utoipa::path(get, path = "/api/v1/gas/config", tag = "gas", responses((status = 200, body = ConfigView), (status = 304)))]
-pub(super) async fn config(
-    access::Admin(_caller): access::Admin,
-    State(hub): State<Arc<Hub>>,
-    headers: HeaderMap,
-) -> Response {
-    let view = ConfigView {
-        text: hub.config_text.clone(),
-        hash: hub.config_hash.clone(),
-        drift: hub.config_drift,
-    };
-    Tagged::new(&view, &headers).into_response()
 }

@@ -1,6 +1,7 @@
 //! The routes on a real service with a simulated sensor, without a socket: roles, problems, shapes.
 #![allow(clippy::unwrap_used)]
 
+use crate::configuration::memory::InMemory;
 use crate::{Gas, Setup, build};
 use axum::Router;
 use axum::body::Body;
@@ -9,7 +10,8 @@ use leitstand_kit::access::{Role, as_role};
 use leitstand_kit::supervisor::Supervisor;
 use leitstand_kit::{CancellationToken, Context};
 use serde_json::{Value, json};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt as _;
 
@@ -45,11 +47,10 @@ impl Api {
         let (site, diags) = crate::config::check_text(&text, "test.toml");
         let setup = Setup {
             site: site.unwrap_or_else(|| panic!("{}", diags.report(false))),
-            ports: HashMap::new(),
+            port: Arc::new(|_| None),
             mains: None,
             battery: None,
-            config_text: text,
-            config_drift: true,
+            configuration: InMemory::new(&text, true),
         };
         let gas: Gas = build(setup, &cx).unwrap();
         let mut supervisor = Supervisor::new(cx.clone());
@@ -396,7 +397,7 @@ async fn every_route_is_documented_with_its_answers() {
         .values()
         .map(|p| p.as_object().unwrap().len())
         .sum::<usize>();
-    assert_eq!(count, 41, "{:?}", paths.keys());
+    assert_eq!(count, 44, "{:?}", paths.keys());
     for (path, methods) in paths {
         assert!(path.starts_with("/api/"), "{path}");
         for (method, operation) in methods.as_object().unwrap() {

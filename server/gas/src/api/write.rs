@@ -11,7 +11,6 @@ use leitstand_kit::access::{self, Caller};
 use leitstand_kit::api::{BODY_BYTES_MAX, Json, Problem, UrlPath, body};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -21,8 +20,6 @@ pub(super) type Site = State<Arc<Hub>>;
 
 /// Longest reason or note, in characters. Reasoning: it is read in a table.
 const TEXT_CHARS_MAX: usize = 500;
-/// Longest configuration that can be validated.
-const CONFIG_BYTES_MAX: usize = 512 * 1024;
 
 /// A JSON body that may be left out.
 pub(super) struct Maybe<T>(T);
@@ -110,24 +107,6 @@ pub(super) struct Done {
     by: String,
     /// What was done.
     note: String,
-}
-
-/// A configuration to look at.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Validate {
-    /// TOML.
-    text: String,
-}
-
-/// What is wrong with a configuration.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Validation {
-    /// It could be started with.
-    valid: bool,
-    /// As `leitstand check --json` prints them.
-    #[schema(value_type = Vec<Object>)]
-    diagnostics: Value,
 }
 
 pub(super) fn text(name: &str, text: String) -> Result<String, Problem> {
@@ -431,20 +410,4 @@ pub(super) async fn battery_test(
 ) -> Answer<Status> {
     hub.site_command(Command::BatteryTest, &caller, reason(why.reason)?)
         .await
-}
-
-/// Looks at the sections `[gas]` and `[power]` of a configuration. Nothing is changed.
-#[utoipa::path(post, path = "/api/v1/gas/config/validate", tag = "gas", request_body = Validate, responses((status = 200, body = Validation), (status = 413, body = Problem)))]
-pub(super) async fn validate(
-    access::Admin(_caller): access::Admin,
-    request: Request,
-) -> Answer<Validation> {
-    let bytes = body(request, CONFIG_BYTES_MAX).await?;
-    let given: Validate = serde_json::from_slice(&bytes)
-        .map_err(|e| Problem::bad_request("bad_json", e.to_string()))?;
-    let (_, diags) = crate::config::check_text(&given.text, "leitstand.toml");
-    Ok(Json(Validation {
-        valid: !diags.has_errors(),
-        diagnostics: diags.to_json(),
-    }))
 }

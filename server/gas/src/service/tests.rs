@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::configuration::memory::InMemory;
 use crate::seam::Wake;
 use crate::view::Snapshot;
 use leitstand_core::gas::status::Mode;
@@ -73,6 +74,7 @@ fn anna() -> Caller {
 /// A running service; dropped without a farewell unless stopped.
 struct Running {
     hub: Arc<Hub>,
+    front: Front,
     cx: Context,
     task: tokio::task::JoinHandle<Result<(), ServiceError>>,
 }
@@ -82,16 +84,16 @@ impl Running {
         let cx = Context::for_tests(dir).with_stop(CancellationToken::new());
         let setup = Setup {
             site: site(text),
-            ports: HashMap::new(),
+            port: Arc::new(|_| None),
             mains: None,
             battery: None,
-            config_text: text.to_owned(),
-            config_drift: false,
+            configuration: InMemory::new(text, false),
         };
         let gas = build(setup, &cx).unwrap();
         Self {
             hub: gas.hub(),
-            task: tokio::spawn(run(gas.hub, cx.clone())),
+            front: gas.front.clone(),
+            task: tokio::spawn(run(gas.front, cx.clone())),
             cx,
         }
     }
@@ -254,7 +256,8 @@ async fn a_defect_in_the_evaluation_drops_all_outputs_and_is_an_error() {
     // The supervisor starts another instance on the same handles.
     let hub = Arc::clone(&running.hub);
     let again = Running {
-        task: tokio::spawn(run(Arc::clone(&hub), running.cx.clone())),
+        task: tokio::spawn(run(running.front.clone(), running.cx.clone())),
+        front: running.front,
         hub,
         cx: running.cx.clone(),
     };
@@ -347,11 +350,10 @@ async fn damaged_files_start_from_the_generation_before_or_refuse() {
     let cx = Context::for_tests(dir.path());
     let setup = Setup {
         site: site(SITE),
-        ports: HashMap::new(),
+        port: Arc::new(|_| None),
         mains: None,
         battery: None,
-        config_text: SITE.to_owned(),
-        config_drift: false,
+        configuration: InMemory::new(SITE, false),
     };
     assert!(matches!(
         build(setup, &cx),
