@@ -45,8 +45,12 @@ pub(crate) fn token(what: Token) -> Result<(), Failure> {
                     None => "without end".into(),
                 };
                 let made = date(token.created_unix_ms);
+                let used = match token.last_used_unix_ms {
+                    Some(ms) => format!("last used {}", date(ms)),
+                    None => "never used".into(),
+                };
                 say(format!(
-                    "{:<24} {:<9} made {made}, {ends}",
+                    "{:<24} {:<9} made {made}, {used}, {ends}",
                     token.name,
                     token.role.name()
                 ));

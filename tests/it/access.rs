@@ -182,6 +182,45 @@ fn a_revoked_token_is_worth_nothing() {
 }
 
 #[test]
+fn a_revoked_token_ends_what_it_has_open() {
+    let mut server = off_loopback();
+    let state = server.state_dir().display().to_string();
+    let screen = token(&server, "screen", "viewer");
+    let admin = token(&server, "admin", "admin");
+    server.use_token(Some(screen.clone()));
+    let mut stream = server.stream("/api/v1/stream?since=0", None);
+    assert!(stream.next_event().is_some());
+    let url = format!("wss://{}/ws?token={screen}", server.addr());
+    let (mut socket, _) = tungstenite::client(url, server.connect().unwrap()).unwrap();
+    assert!(socket.read().unwrap().is_text());
+
+    let revoked = leitstand(&["token", "revoke", "screen", "--state", &state]);
+    assert!(revoked.status.success());
+    while stream.next_event().is_some() {}
+    let code = loop {
+        let message = socket.read().expect("a close frame before the end");
+        if let tungstenite::Message::Close(frame) = message {
+            break frame.map(|f| u16::from(f.code));
+        }
+    };
+    assert_eq!(code, Some(1008));
+
+    let listed = leitstand(&["token", "list", "--state", &state]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("never used"), "{listed}");
+    server.use_token(Some(admin));
+    let _ = server.get("/api/v1/site").ok();
+    leitstand_tests::wait::until("the use of the token is known", || {
+        let listed = leitstand(&["token", "list", "--state", &state]);
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        listed.contains("last used 20").then_some(())
+    });
+    let metrics = server.get("/metrics").text();
+    let counted = "leitstand_panel_clients_left_total{reason=\"logged_out\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[test]
 fn the_claim_code_is_printed_once_and_makes_the_first_admin() {
     let mut server = off_loopback();
     let line = leitstand_tests::wait::until("the claim code is printed", || {

@@ -193,6 +193,8 @@ pub enum Gone {
     Closed,
     /// It broke the protocol.
     Protocol,
+    /// Its login ended.
+    LoggedOut,
     /// The service ends.
     Stopping,
 }
@@ -206,6 +208,7 @@ impl Gone {
             Self::Silent => "silent",
             Self::Closed => "closed",
             Self::Protocol => "protocol",
+            Self::LoggedOut => "logged_out",
             Self::Stopping => "stopping",
         }
     }

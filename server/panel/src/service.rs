@@ -151,6 +151,7 @@ impl PanelMetrics {
             Gone::Silent,
             Gone::Closed,
             Gone::Protocol,
+            Gone::LoggedOut,
             Gone::Stopping,
         ];
         let ignored = |why| {

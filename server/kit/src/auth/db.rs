@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{Caller, Role, TokenInfo, UserInfo, Via, secret::Hash};
+use super::{Caller, Role, TokenInfo, UserInfo, Via, lease::Known, secret::Hash};
 
 pub(super) const MIGRATIONS: &[&str] = &["
     CREATE TABLE access_users (
@@ -17,7 +17,8 @@ pub(super) const MIGRATIONS: &[&str] = &["
         hash BLOB PRIMARY KEY, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,
         user TEXT REFERENCES access_users(name) ON DELETE CASCADE,
         token TEXT REFERENCES access_tokens(name) ON DELETE CASCADE
-    ) STRICT;"];
+    ) STRICT;", "
+    ALTER TABLE access_tokens ADD COLUMN last_used_ms INTEGER;"];
 
 /// Sessions kept. Reasoning: every screen and phone of a site; beyond it the oldest ends.
 const SESSIONS_MAX: u32 = 1000;
@@ -133,13 +134,16 @@ fn change(
 }
 
 pub(super) fn tokens(db: &Connection) -> Result<Vec<TokenInfo>> {
-    db.prepare_cached("SELECT name, role, created_ms, expires_ms FROM access_tokens ORDER BY name")?
+    let sql =
+        "SELECT name, role, created_ms, expires_ms, last_used_ms FROM access_tokens ORDER BY name";
+    db.prepare_cached(sql)?
         .query_map([], |row| {
             Ok(TokenInfo {
                 name: row.get(0)?,
                 role: role(row, 1)?,
                 created_unix_ms: row.get(2)?,
                 expires_unix_ms: row.get(3)?,
+                last_used_unix_ms: row.get(4)?,
             })
         })?
         .collect()
@@ -147,7 +151,7 @@ pub(super) fn tokens(db: &Connection) -> Result<Vec<TokenInfo>> {
 
 /// False when the name is taken.
 pub(super) fn add_token(db: &Connection, info: &TokenInfo, hash: &Hash) -> Result<bool> {
-    let sql = "INSERT INTO access_tokens VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO access_tokens VALUES (?1, ?2, ?3, ?4, ?5, NULL) ON CONFLICT DO NOTHING";
     let values = (
         &info.name,
         info.role.name(),
@@ -163,17 +167,33 @@ pub(super) fn remove_token(db: &Connection, name: &str) -> Result<bool> {
     Ok(db.execute("DELETE FROM access_tokens WHERE name = ?1", [name])? > 0)
 }
 
-pub(super) fn by_token(db: &Connection, hash: &Hash, now_ms: i64) -> Result<Option<Caller>> {
-    let sql = "SELECT name, role FROM access_tokens WHERE hash = ?1 AND (expires_ms IS NULL OR expires_ms > ?2)";
+/// Says when a token was last used; never back in time.
+pub(super) fn note_use(db: &Connection, name: &str, now_ms: i64) -> Result<()> {
+    let sql = "UPDATE access_tokens SET last_used_ms = max(coalesce(last_used_ms, ?2), ?2) WHERE name = ?1";
+    db.execute(sql, (name, now_ms))?;
+    Ok(())
+}
+
+pub(super) fn by_token(db: &Connection, hash: &Hash, now_ms: i64) -> Result<Option<Known>> {
+    let sql = "SELECT name, role, expires_ms, name, last_used_ms FROM access_tokens
+        WHERE hash = ?1 AND (expires_ms IS NULL OR expires_ms > ?2)";
     db.prepare_cached(sql)?
-        .query_row((hash, now_ms), |row| {
-            Ok(Caller {
-                name: row.get(0)?,
-                role: role(row, 1)?,
-                via: Via::Token,
-            })
-        })
+        .query_row((hash, now_ms), |row| known(row, Via::Token))
         .optional()
+}
+
+/// Name, role, end, token, last use.
+fn known(row: &Row<'_>, via: Via) -> Result<Known> {
+    Ok(Known {
+        caller: Caller {
+            name: row.get(0)?,
+            role: role(row, 1)?,
+            via,
+        },
+        ends_ms: row.get(2)?,
+        token: row.get(3)?,
+        last_used_ms: row.get(4)?,
+    })
 }
 
 pub(super) fn add_session(
@@ -209,18 +229,14 @@ pub(super) fn remove_session(db: &Connection, hash: &Hash) -> Result<()> {
 }
 
 /// The role is that of the user or token *now*.
-pub(super) fn by_session(db: &Connection, hash: &Hash, now_ms: i64) -> Result<Option<Caller>> {
-    let sql = "SELECT coalesce(u.name, t.name), coalesce(u.role, t.role) FROM access_sessions s
+pub(super) fn by_session(db: &Connection, hash: &Hash, now_ms: i64) -> Result<Option<Known>> {
+    let sql = "SELECT coalesce(u.name, t.name), coalesce(u.role, t.role),
+            min(s.expires_ms, coalesce(t.expires_ms, s.expires_ms)), t.name, t.last_used_ms
+        FROM access_sessions s
         LEFT JOIN access_users u ON u.name = s.user LEFT JOIN access_tokens t ON t.name = s.token
         WHERE s.hash = ?1 AND s.expires_ms > ?2 AND (t.expires_ms IS NULL OR t.expires_ms > ?2)
         AND coalesce(u.name, t.name) IS NOT NULL";
     db.prepare_cached(sql)?
-        .query_row((hash, now_ms), |row| {
-            Ok(Caller {
-                name: row.get(0)?,
-                role: role(row, 1)?,
-                via: Via::Session,
-            })
-        })
+        .query_row((hash, now_ms), |row| known(row, Via::Session))
         .optional()
 }

@@ -20,7 +20,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Auth, Caller, Owner, Role, Via, access::login_required, db, secret::Secret};
+use super::{
+    Auth, Caller, Lease, Owner, Role, Via,
+    access::login_required,
+    lease::{self, Known, Shown},
+    secret::Secret,
+};
 use crate::api::Problem;
 
 /// Reachable without a login on every bind, besides what the login and claim pages load.
@@ -37,10 +42,15 @@ pub(super) async fn guard(State(auth): State<Auth>, request: Request, next: Next
     let peer = connection.map(|c| c.0.ip().to_canonical());
     // Only the guard says who calls.
     parts.extensions.remove::<Caller>();
+    parts.extensions.remove::<Lease>();
     parts.extensions.insert(Peer(peer));
     let mut response = match check(&auth, &mut parts, peer).await {
         Ok(cookie) => {
+            let lease = parts.extensions.get::<Lease>().cloned();
             let mut response = next.run(Request::from_parts(parts, body)).await;
+            if let Some(lease) = lease {
+                response = lease::bound(response, lease);
+            }
             if let Some(cookie) = cookie {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
             }
@@ -88,7 +98,11 @@ async fn check(
         )));
     }
     let found = who(auth, request, peer).await;
-    let (caller, cookie) = match found {
+    let Found {
+        caller,
+        cookie,
+        lease,
+    } = match found {
         Ok(found) => found,
         Err(problem) => return Err(refuse(problem)),
     };
@@ -118,26 +132,42 @@ async fn check(
     if let Some(caller) = caller {
         request.extensions.insert(caller);
     }
+    if let Some(lease) = lease {
+        request.extensions.insert(lease);
+    }
     Ok(cookie)
 }
 
-type Found = (Option<Caller>, Option<HeaderValue>);
+/// Who asks, and by what.
+#[derive(Default)]
+struct Found {
+    caller: Option<Caller>,
+    cookie: Option<HeaderValue>,
+    /// What may end before the answer does.
+    lease: Option<Lease>,
+}
+
+impl Found {
+    fn by(auth: &Auth, shown: Shown, known: Known) -> Self {
+        auth.note_use(&known, auth.now_ms());
+        Self {
+            caller: Some(known.caller.clone()),
+            cookie: None,
+            lease: Some(Lease::new(auth.clone(), shown, known)),
+        }
+    }
+}
 
 async fn who(auth: &Auth, request: &Parts, peer: Option<IpAddr>) -> Result<Found, Problem> {
-    let store = &auth.0.cx.store;
-    let now = auth.now_ms();
-    let broken = |error: crate::store::StoreError| {
-        tracing::error!(%error, "reading access data");
-        Problem::unavailable("access_data", "access data cannot be read at the moment")
-    };
     let by_token = async |token: Secret| {
-        let hash = token.hash();
-        let found = store
-            .read(move |db| db::by_token(db, &hash, now))
-            .await
-            .map_err(broken)?;
+        let shown = Shown::Token(token.hash());
+        let known = auth.look(shown).await.map_err(|error| {
+            tracing::error!(%error, "reading access data");
+            Problem::unavailable("access_data", "access data cannot be read at the moment")
+        })?;
         // A wrong token is refused, even where none is needed: its owner thinks that it works.
-        found.ok_or_else(login_required)
+        let known = known.ok_or_else(login_required)?;
+        Ok::<_, Problem>((shown, known))
     };
 
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
@@ -146,29 +176,34 @@ async fn who(auth: &Auth, request: &Parts, peer: Option<IpAddr>) -> Result<Found
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(login_required());
         }
-        return Ok((Some(by_token(token.trim().into()).await?), None));
+        let (shown, known) = by_token(token.trim().into()).await?;
+        return Ok(Found::by(auth, shown, known));
     }
     if request.method == Method::GET
         && let Some(token) = token_of(&request.uri)
     {
-        let caller = by_token(token.into()).await?;
-        if caller.role > Role::Operator {
+        let (shown, known) = by_token(token.into()).await?;
+        if known.caller.role > Role::Operator {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "token_not_for_addresses",
                 "an address is seen by many: only viewer and operator tokens may stand in it",
             ));
         }
-        let started = auth.start_session(Owner::Token(caller.name.clone())).await;
+        let owner = Owner::Token(known.caller.name.clone());
+        let started = auth.start_session(owner).await;
         let cookie = started
             .ok()
             .and_then(|(secret, lasts)| auth.cookie(&secret, lasts));
-        return Ok((Some(caller), cookie));
+        return Ok(Found {
+            cookie,
+            ..Found::by(auth, shown, known)
+        });
     }
     for session in session_cookies(&request.headers) {
-        let hash = session.hash();
-        match store.read(move |db| db::by_session(db, &hash, now)).await {
-            Ok(Some(caller)) => return Ok((Some(caller), None)),
+        let shown = Shown::Session(session.hash());
+        match auth.look(shown).await {
+            Ok(Some(known)) => return Ok(Found::by(auth, shown, known)),
             Ok(None) => {}
             // Nobody's session, then: the local peer and the open paths must work with a broken database.
             Err(error) => tracing::error!(%error, "reading sessions"),
@@ -183,7 +218,10 @@ async fn who(auth: &Auth, request: &Parts, peer: Option<IpAddr>) -> Result<Found
         role: Role::Engineer,
         via: Via::Loopback,
     });
-    Ok((local, None))
+    Ok(Found {
+        caller: local,
+        ..Found::default()
+    })
 }
 
 fn refuse(problem: Problem) -> Box<Response> {

@@ -120,6 +120,7 @@ async fn revoke_token(
     if !removed {
         return Err(AuthError::Missing(name).into());
     }
+    auth.token_ended(&name);
     auth.audit(&caller, "token.revoke", json!(name), json!(null));
     Ok(StatusCode::NO_CONTENT)
 }
@@ -198,6 +199,7 @@ async fn change_user(
     });
     let (before, changed) = changed.await.map_err(AuthError::from)?;
     applied(changed, &name)?;
+    auth.changed();
     let after = json!({"name": name, "role": role, "new_password": with_password});
     auth.audit(
         &caller,
@@ -227,6 +229,7 @@ async fn remove_user(
         .execute(move |db| db::remove_user(db, &owned))
         .await;
     applied(removed.map_err(AuthError::from)?, &name)?;
+    auth.changed();
     auth.audit(&caller, "user.remove", json!({"name": name}), json!(null));
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,18 +9,21 @@
 //! | [`access`] | roles as extractors |
 //! | `guard` | the middleware around every route: who asks, from where, may they |
 //! | `routes`, `manage` | `/login`, `/logout`, `/claim`, `/api/v1/me`; `/api/v1/tokens`, `/api/v1/users` |
+//! | [`Lease`] | access that lasts: streams and sockets end with the login they were opened with |
 //! | `limit` | tries per address |
 //! | `secret`, `db` | random, hashed, stored |
 
 pub mod access;
 mod db;
 mod guard;
+mod lease;
 mod limit;
 mod manage;
 mod routes;
 mod secret;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -28,12 +31,13 @@ use std::{
 pub use access::{Caller, Role, Via};
 use axum::Router;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{Context, store::StoreError};
 pub(crate) use guard::COOKIE;
+pub use lease::Lease;
 
 use db::Owner;
 use secret::Secret;
@@ -77,6 +81,10 @@ struct Inner {
     /// One password at a time: memory and processor stay with the gas loop.
     hasher: Semaphore,
     waiting: Semaphore,
+    /// Something about access changed in this process: leases look at once.
+    changes: watch::Sender<()>,
+    /// When the use of each token was last written.
+    noted: Mutex<HashMap<String, i64>>,
 }
 
 /// A token without its secret.
@@ -90,6 +98,8 @@ pub struct TokenInfo {
     pub created_unix_ms: i64,
     /// When it ends; never without.
     pub expires_unix_ms: Option<i64>,
+    /// When it was last used, to about ten minutes; never without.
+    pub last_used_unix_ms: Option<i64>,
 }
 
 /// A user without the password.
@@ -142,6 +152,8 @@ impl Auth {
             limiter: limit::Limiter::default(),
             hasher: Semaphore::new(1),
             waiting: Semaphore::new(HASHERS_WAITING_MAX),
+            changes: watch::Sender::new(()),
+            noted: Mutex::default(),
             settings,
         }));
         if !auth.trusts_loopback() && !cx.store.read_blocking(db::has_users)? {
@@ -173,6 +185,7 @@ impl Auth {
             }
             db::change_user(db, &name, role, Some(&phc))
         })?;
+        self.changed();
         if changed == db::Change::LastAdmin {
             Err(AuthError::LastAdmin)
         } else {
@@ -225,12 +238,14 @@ impl Auth {
     /// # Errors
     /// The database.
     pub fn revoke_token(&self, name: &str) -> Result<bool, AuthError> {
-        let name = name.to_owned();
-        Ok(self
+        let owned = name.to_owned();
+        let removed = self
             .0
             .cx
             .store
-            .execute_blocking(move |db| db::remove_token(db, &name))?)
+            .execute_blocking(move |db| db::remove_token(db, &owned))?;
+        self.token_ended(name);
+        Ok(removed)
     }
 
     /// `POST /login`, `/logout`, `/claim`, `/api/v1/me`, `/api/v1/tokens`, `/api/v1/users`.
@@ -246,6 +261,13 @@ impl Auth {
             self.clone(),
             guard::guard,
         ))
+    }
+
+    fn token_ended(&self, name: &str) {
+        let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.remove(name);
+        drop(noted);
+        self.changed();
     }
 
     fn trusts_loopback(&self) -> bool {
@@ -285,6 +307,7 @@ impl Auth {
             role,
             created_unix_ms: now,
             expires_unix_ms: expires,
+            last_used_unix_ms: None,
         };
         Ok((info, Secret::token().map_err(|_| AuthError::Secret)?))
     }

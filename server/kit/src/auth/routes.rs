@@ -120,6 +120,7 @@ async fn logout(
             .await
             .map_err(AuthError::from)?;
     }
+    auth.changed();
     if caller.via == Via::Session {
         auth.note(NewEvent::new(SERVICE, "LoggedOut").actor(caller.name));
     }

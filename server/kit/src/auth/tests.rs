@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod entry;
+mod lease;
 mod login;
 mod tokens;
 
@@ -56,6 +57,7 @@ fn bench_with(loopback: bool, trust_loopback: bool, tls: bool) -> Bench {
     let routes = Router::new()
         .route("/", get(who))
         .route("/forgotten", post(|| async { "changed" }))
+        .route("/endless", get(endless))
         .route("/ws", get(|| async { "upgraded" }))
         .route("/ui/login.css", get(|| async { "css" }))
         .route("/ui/app.js", get(|| async { "js" }))
@@ -69,6 +71,13 @@ fn bench_with(loopback: bool, trust_loopback: bool, tls: bool) -> Bench {
         auth,
         app,
     }
+}
+
+/// Something at once, then nothing for ever.
+async fn endless(_: access::Viewer) -> Body {
+    use futures_util::{StreamExt as _, stream};
+    let first = stream::iter([Ok::<_, std::convert::Infallible>("first")]);
+    Body::from_stream(first.chain(stream::pending()))
 }
 
 /// Off loopback, as on a real site.

@@ -13,11 +13,12 @@ use axum::{
 use leitstand_kit::{
     access::{self, Caller, Role},
     api::Problem,
+    auth::Lease,
 };
 
 use super::{Panel, audit};
 use crate::{
-    fanout::{Frames, Outbox},
+    fanout::{Frames, Gone, Outbox},
     limit::MessageLimit,
     room::Input,
     service::{Message, Shared},
@@ -54,6 +55,7 @@ impl Drop for Place {
     (status = 101, description = "a WebSocket"), (status = 426, description = "no WebSocket asked for")))]
 pub(super) async fn socket(
     access::Viewer(caller): access::Viewer,
+    lease: Option<Lease>,
     State(shared): Panel,
     Extension(screens): Extension<Screens>,
     request: Request,
@@ -67,13 +69,34 @@ pub(super) async fn socket(
         match upgrade.connection().await {
             Ok((transport, read_ahead)) => {
                 let outbox = Outbox::new(transport);
-                screen(&shared, caller, outbox, read_ahead).await;
+                let serving = screen(&shared, caller, outbox.clone(), read_ahead);
+                until_logged_out(lease, &outbox, serving).await;
             }
             Err(error) => tracing::debug!(%error, "a screen did not finish its handshake"),
         }
         drop(place);
     });
     Ok(response)
+}
+
+/// Runs `serving` to its end, which comes soon once the login of the screen has ended.
+async fn until_logged_out(
+    lease: Option<Lease>,
+    outbox: &Outbox,
+    serving: impl Future<Output = ()>,
+) {
+    let mut serving = std::pin::pin!(serving);
+    if let Some(lease) = lease {
+        tokio::select! {
+            () = &mut serving => return,
+            () = lease.ended() => {
+                // "Policy violation" (RFC 6455, 7.4.1); only a courtesy.
+                let _ = outbox.push(&Frames::close(1008));
+                outbox.close(Gone::LoggedOut);
+            }
+        }
+    }
+    serving.await;
 }
 
 /// Serves one screen to its end.

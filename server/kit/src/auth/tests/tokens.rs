@@ -182,10 +182,11 @@ async fn tokens_are_made_listed_and_ended_over_the_api_and_audited() {
         )
         .await;
     assert_eq!(code(twice).await, (409, "exists".into()));
+    wait_for_use(&bench, "hall", 1_767_225_600_000).await;
     let list = bench
         .text(REMOTE, &format!("GET /api/v1/tokens\nCookie: {admin}"))
         .await;
-    let expected = json!({"items": [{"name": "hall", "role": "viewer", "created_unix_ms": 1_767_225_600_000_u64, "expires_unix_ms": 1_767_229_200_000_u64}]});
+    let expected = json!({"items": [{"name": "hall", "role": "viewer", "created_unix_ms": 1_767_225_600_000_u64, "expires_unix_ms": 1_767_229_200_000_u64, "last_used_unix_ms": 1_767_225_600_000_u64}]});
     assert_eq!(serde_json::from_str::<Value>(&list).unwrap(), expected);
     assert_eq!(
         bench
@@ -299,4 +300,51 @@ async fn users_are_added_changed_and_removed_and_one_admin_remains() {
             .await,
         404
     );
+}
+
+/// The use is written behind the request's back.
+async fn wait_for_use(bench: &Bench, name: &'static str, at_ms: i64) {
+    loop {
+        let tokens = bench.cx.store.read(db::tokens).await.unwrap();
+        let used = tokens.iter().find(|t| t.name == name).unwrap();
+        if used.last_used_unix_ms == Some(at_ms) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_token_is_kept_but_not_written_at_each_request() {
+    let bench = site();
+    let token = bench.token("grafana", Role::Viewer, None).await;
+    let start = bench.cx.clock.wall().unix_ms;
+    let get = format!("GET /\nAuthorization: Bearer {token}");
+    let list = || bench.cx.store.read(db::tokens);
+    assert_eq!(list().await.unwrap()[0].last_used_unix_ms, None);
+    assert_eq!(bench.status(REMOTE, &get).await, 200);
+    wait_for_use(&bench, "grafana", start).await;
+    let writes = || bench.cx.store.execute(|db| Ok(db.total_changes()));
+    let before = writes().await.unwrap();
+    for _ in 0..50 {
+        bench.hand.advance(Duration::from_secs(10));
+        assert_eq!(bench.status(REMOTE, &get).await, 200);
+    }
+    assert_eq!(writes().await.unwrap(), before, "500 s and not one write");
+    bench.hand.advance(Duration::from_secs(100));
+    assert_eq!(bench.status(REMOTE, &get).await, 200);
+    wait_for_use(&bench, "grafana", start + 600_000).await;
+    // A screen that came with the token uses it too.
+    let screen = bench
+        .ask(REMOTE, &format!("GET /?token={token}"), None)
+        .await;
+    let cookie = cookie(&screen).unwrap();
+    bench.hand.advance(Duration::from_secs(1200));
+    assert_eq!(
+        bench
+            .status(REMOTE, &format!("GET /\nCookie: {cookie}"))
+            .await,
+        200
+    );
+    wait_for_use(&bench, "grafana", start + 1_800_000).await;
 }
