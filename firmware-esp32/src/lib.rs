@@ -23,4 +23,5 @@ pub mod chains;
 pub mod dimmer;
 pub mod link;
 pub mod panel;
+pub mod settings;
 pub mod watchdog;

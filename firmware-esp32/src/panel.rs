@@ -12,6 +12,7 @@
 mod tests;
 
 use embedded_hal::pwm::SetDutyCycle;
+use embedded_storage::nor_flash::NorFlash;
 use leitstand_core::panel::board::{self, Board};
 use leitstand_core::panel::chain::{ReadChain, WriteChain};
 use leitstand_core::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use leitstand_core::time::{Duration, Instant};
 use crate::chains::Chains;
 use crate::dimmer::Dimmer;
 use crate::link::Link;
+use crate::settings::Slots;
 use crate::watchdog::Watchdog;
 
 /// Bytes taken from the cable in one step. Reasoning: at 115 200 baud 6 bytes come in a scan of 5 ms, over USB
@@ -28,7 +30,7 @@ const BYTES_PER_STEP: usize = 128;
 const POLL: Duration = Duration::from_millis(1);
 
 /// What a panel board is made of.
-pub struct Hardware<I: ReadChain, O, L, P, W> {
+pub struct Hardware<I: ReadChain, O, L, P, W, F> {
     /// Buttons and LEDs.
     pub chains: Chains<I, O>,
     /// The cable to the host.
@@ -37,26 +39,33 @@ pub struct Hardware<I: ReadChain, O, L, P, W> {
     pub dimmer: Dimmer<P>,
     /// What resets a board that hangs.
     pub watchdog: W,
+    /// Where settings survive a reset; `None` = nowhere, and SAVE is refused.
+    pub slots: Option<Slots<F>>,
 }
 
 /// A running panel.
-pub struct Panel<I: ReadChain, O, L, P, W> {
+pub struct Panel<I: ReadChain, O, L, P, W, F> {
     board: Board,
-    hardware: Hardware<I, O, L, P, W>,
+    hardware: Hardware<I, O, L, P, W, F>,
     scan: Duration,
     next_scan: Instant,
 }
 
-impl<I, O, L, P, W> Panel<I, O, L, P, W>
+impl<I, O, L, P, W, F> Panel<I, O, L, P, W, F>
 where
     I: ReadChain,
     O: WriteChain<Bus = I::Bus>,
     L: Link,
     P: SetDutyCycle,
     W: Watchdog,
+    F: NorFlash,
 {
     /// A panel that starts at `now`. LEDs stay dark until the first scan.
-    pub fn new(now: Instant, config: board::Config, hardware: Hardware<I, O, L, P, W>) -> Self {
+    pub fn new(now: Instant, config: board::Config, hardware: Hardware<I, O, L, P, W, F>) -> Self {
+        let config = board::Config {
+            keeps_settings: hardware.slots.is_some(),
+            ..config
+        };
         Self {
             scan: config.scan,
             board: Board::new(now, config),
@@ -84,7 +93,7 @@ where
     }
 
     /// The parts, for whoever owns the loop.
-    pub fn hardware(&mut self) -> &mut Hardware<I, O, L, P, W> {
+    pub fn hardware(&mut self) -> &mut Hardware<I, O, L, P, W, F> {
         &mut self.hardware
     }
 
@@ -94,7 +103,20 @@ where
                 break;
             };
             self.board.receive(now, &[byte]);
+            self.keep_settings();
         }
+    }
+
+    /// After every byte, so that the answer stays in the order of the commands.
+    fn keep_settings(&mut self) {
+        let Some(settings) = self.board.wants_save() else {
+            return;
+        };
+        // An erase takes longer than a scan; the watchdog knows nothing of that.
+        self.hardware.watchdog.feed();
+        let slots = self.hardware.slots.as_mut();
+        let kept = slots.is_some_and(|slots| slots.save(&settings).is_ok());
+        self.board.saved(kept);
     }
 
     fn scan(&mut self, now: Instant) {

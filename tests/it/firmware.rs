@@ -7,4 +7,5 @@ mod golden;
 mod host;
 mod qemu;
 mod rig;
+mod settings;
 mod wire;

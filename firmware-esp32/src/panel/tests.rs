@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::settings::NoFlash;
 use core::convert::Infallible;
 use embedded_hal::pwm::ErrorType;
 use leitstand_core::panel::chain::{
@@ -81,7 +82,7 @@ type Input = LeadingEdge<Spi, Pin, NoDelay>;
 type Output = Latched<Spi, Pin, NoDelay>;
 
 struct Rig<I: ReadChain = Input, O = Output> {
-    panel: Panel<I, O, Cable, Duty, Fed>,
+    panel: Panel<I, O, Cable, Duty, Fed, NoFlash>,
     chips: Chips,
     cable: Cable,
     duty: Duty,
@@ -113,6 +114,7 @@ impl<I: ReadChain, O: WriteChain<Bus = I::Bus>> Rig<I, O> {
             link: cable.clone(),
             dimmer: Dimmer::new(duty.clone()),
             watchdog: fed.clone(),
+            slots: None,
         };
         let config = board::Config {
             announce_after: Duration::ZERO,

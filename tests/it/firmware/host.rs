@@ -14,6 +14,7 @@ use leitstand_firmware::chains::Chains;
 use leitstand_firmware::dimmer::Dimmer;
 use leitstand_firmware::link::Link;
 use leitstand_firmware::panel::{Hardware, Panel};
+use leitstand_firmware::settings::NoFlash;
 use leitstand_firmware::watchdog::NoWatchdog;
 use leitstand_hal_mock::panel::chips::{Chips, Line, NoDelay, Pin, Spi};
 use std::cell::{Cell, RefCell};
@@ -27,7 +28,7 @@ const SCAN: Duration = Duration::from_millis(5);
 pub(super) struct Host(Option<Running>);
 
 struct Running {
-    panel: Panel<Cuttable, Latched<Spi, Pin, NoDelay>, Cable, NoPwm, NoWatchdog>,
+    panel: Panel<Cuttable, Latched<Spi, Pin, NoDelay>, Cable, NoPwm, NoWatchdog, NoFlash>,
     chips: Chips,
     cable: Cable,
     cut: Rc<Cell<bool>>,
@@ -117,6 +118,7 @@ impl Rig for Host {
             link: cable.clone(),
             dimmer: Dimmer::new(NoPwm),
             watchdog: NoWatchdog,
+            slots: None,
         };
         let mode = if start.stable {
             Mode::Stable

@@ -63,7 +63,8 @@ impl Machine {
             .args([
                 "-machine", "virt", "-m", "8M", "-display", "none", "-monitor", "none",
             ])
-            .args(["-bios", "none", "-kernel"])
+            // Not as a kernel: with a second flash QEMU would leave that to a firmware that is not there.
+            .arg("-bios")
             .arg(&self.elf)
             .args(["-chardev", &cable_argument, "-serial", "chardev:cable"])
             .args([

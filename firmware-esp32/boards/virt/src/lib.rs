@@ -8,6 +8,7 @@
 //! | [`uart`] behind PCI | the *bench*: a test holds buttons and looks at LEDs there |
 //! | [`clock`] | `mtime`, 10 MHz; sleeps until a deadline |
 //! | [`chips`] | simulated shift registers, edge by edge |
+//! | [`flash`] | the second NOR flash, for settings |
 //! | [`power`] | reset, and an exit code that QEMU hands to the shell |
 //!
 //! `unsafe` is in [`mmio`] alone: reading and writing device registers.
@@ -19,6 +20,7 @@ pub mod chips;
 pub mod clock;
 pub mod command;
 pub mod fingers;
+pub mod flash;
 pub mod mmio;
 mod panic;
 pub mod power;

