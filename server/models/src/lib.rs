@@ -1,1 +1,3 @@
 //! Model manager: under way.
+
+pub mod hat;

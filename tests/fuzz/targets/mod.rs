@@ -5,6 +5,7 @@
 #![allow(dead_code)] // each fuzz binary uses one target, `tests/it` all of them
 
 pub(crate) mod config;
+pub(crate) mod hat;
 pub(crate) mod panel;
 pub(crate) mod panel_frames;
 pub(crate) mod panel_text;
@@ -16,6 +17,7 @@ pub(crate) type Target = fn(&[u8]);
 /// Name, which is the folder in `corpus/`, and function of every target.
 pub(crate) const ALL: &[(&str, Target)] = &[
     ("config", config::run),
+    ("hat", hat::run),
     ("panel_frames", panel_frames::run),
     ("panel_text", panel_text::run),
     ("rtu", rtu::run),
