@@ -3,8 +3,15 @@
 //! Serial lines are the same for both: the simulated site is on the far side of pseudo-terminals, so that the
 //! demo runs the real serial code.
 
-use leitstand_core::hal::{BatteryGauge, MainsSense, PortError, SerialPort};
+#[cfg(feature = "gas")]
+mod wiring;
+
+#[cfg(feature = "gas")]
+use leitstand_core::hal::{BatteryGauge, MainsSense};
+use leitstand_core::hal::{PortError, SerialPort};
 use leitstand_core::modbus::line::Line;
+#[cfg(feature = "gas")]
+use leitstand_hal_linux::rs485::{self, Direction};
 use leitstand_hal_linux::serial::Port;
 use std::path::Path;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,18 +24,17 @@ pub(crate) trait Board: Send {
     /// Whether nothing real is attached; every page then says so.
     fn simulated(&self) -> bool;
 
-    // Only the gas service watches the supply.
-    #[cfg_attr(not(feature = "gas"), allow(dead_code))]
     /// The mains, where a sense line is wired.
-    fn mains(&self) -> Option<Box<dyn MainsSense>> {
-        None
-    }
+    #[cfg(feature = "gas")]
+    fn mains(&self, site: &leitstand_gas::site::GasSite) -> Option<Box<dyn MainsSense>>;
 
-    #[cfg_attr(not(feature = "gas"), allow(dead_code))]
     /// The battery, where its wires are.
-    fn battery(&self) -> Option<Box<dyn BatteryGauge>> {
-        None
-    }
+    #[cfg(feature = "gas")]
+    fn battery(&self, site: &leitstand_gas::site::GasSite) -> Option<Box<dyn BatteryGauge>>;
+
+    /// Finds output boards on shift registers.
+    #[cfg(feature = "gas")]
+    fn registers(&self) -> leitstand_gas::register::FindRegister;
 
     /// Routes that exist only with this board.
     fn routes(&self) -> OpenApiRouter {
@@ -48,6 +54,21 @@ impl Board for Linux {
     fn simulated(&self) -> bool {
         false
     }
+
+    #[cfg(feature = "gas")]
+    fn mains(&self, site: &leitstand_gas::site::GasSite) -> Option<Box<dyn MainsSense>> {
+        site.mains.as_ref().map(wiring::mains)
+    }
+
+    #[cfg(feature = "gas")]
+    fn battery(&self, site: &leitstand_gas::site::GasSite) -> Option<Box<dyn BatteryGauge>> {
+        site.gauge.as_ref().map(wiring::gauge)
+    }
+
+    #[cfg(feature = "gas")]
+    fn registers(&self) -> leitstand_gas::register::FindRegister {
+        std::sync::Arc::new(|spec| Some(wiring::register(spec)))
+    }
 }
 
 /// Opens the line of an RS-485 bus.
@@ -64,7 +85,24 @@ pub(crate) fn bus_port(bus: &leitstand_gas::seam::BusSpec) -> OpenPort {
         baud: bus.baud,
         parity,
     };
-    Box::new(move || open(&device, line))
+    let direction = match bus.rts {
+        leitstand_gas::seam::Rts::LowOnSend => Some(Direction::LowOnSend),
+        leitstand_gas::seam::Rts::HighOnSend => Some(Direction::HighOnSend),
+        leitstand_gas::seam::Rts::None => None,
+    };
+    let mut told = None;
+    let id = bus.id.clone();
+    Box::new(move || {
+        let port = Port::open(&device, line)?;
+        if let Some(direction) = direction {
+            let turned = rs485::turn(&port, direction)
+                .map_err(|error| PortError::Io(error.raw_os_error()))?;
+            if told.replace(turned) != Some(turned) {
+                tracing::info!(bus = id, ?turned, "direction of the RS-485 line");
+            }
+        }
+        Ok(Box::new(port))
+    })
 }
 
 /// Opens the port of a button board. The rule is looked up at every open: a board may come back under another

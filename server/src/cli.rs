@@ -47,9 +47,9 @@ pub(crate) enum Command {
     )]
     Replay(Replay),
     #[cfg(feature = "gas")]
-    /// Looks for Modbus devices on a serial line
+    /// Lists what is plugged in, or looks for Modbus devices on a serial line
     #[command(
-        after_help = "Example:\n  leitstand scan /dev/ttyUSB0 --baud 9600,19200 --addresses 1-34,247\n\n\
+        after_help = "Examples:\n  leitstand scan\n  leitstand scan /dev/ttyUSB0 --baud 9600,19200 --addresses 1-34,247\n\n\
         Stop the gateway first: a serial line has one owner."
     )]
     Scan(Scan),
@@ -172,11 +172,11 @@ pub(crate) struct At {
 
 #[derive(Debug, Args)]
 pub(crate) struct Scan {
-    /// Serial device
+    /// Serial line to search; without it serial lines, GPIO chips, I2C and SPI buses are listed
     #[arg(value_name = "DEVICE")]
-    pub(crate) device: PathBuf,
+    pub(crate) device: Option<PathBuf>,
     /// Rates to try, in this order; without it the usual ones with their parities
-    #[arg(long, value_name = "BAUD,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(300..=1_000_000))]
+    #[arg(long, value_name = "BAUD,...", requires = "device", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(300..=1_000_000))]
     pub(crate) baud: Vec<u32>,
     /// Parity of the line, for the rates given with --baud
     #[arg(long, value_enum, default_value_t = ParityArg::None, requires = "baud")]

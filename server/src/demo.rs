@@ -3,6 +3,8 @@
 //! The configuration is written to a file and goes the same way as that of a real site; only the far side of
 //! the cables is simulated.
 
+#[cfg(feature = "gas")]
+mod chips;
 #[cfg(feature = "panel")]
 mod media;
 
@@ -11,7 +13,10 @@ use crate::bootstrap::Bootstrap;
 use crate::exit::{Failure, say};
 use crate::gateway::{self, Plan};
 use crate::{cli, config, sim, web};
+#[cfg(feature = "gas")]
 use leitstand_core::hal::{BatteryGauge, MainsSense};
+#[cfg(feature = "gas")]
+use leitstand_gas::register::FindRegister;
 use leitstand_hal_mock::site::{Options, Site};
 use leitstand_kit::Exit;
 use std::path::{Path, PathBuf};
@@ -168,12 +173,19 @@ impl Board for Simulated {
         true
     }
 
-    fn mains(&self) -> Option<Box<dyn MainsSense>> {
+    #[cfg(feature = "gas")]
+    fn mains(&self, _: &leitstand_gas::site::GasSite) -> Option<Box<dyn MainsSense>> {
         Some(Box::new(self.site.handle().mains()))
     }
 
-    fn battery(&self) -> Option<Box<dyn BatteryGauge>> {
+    #[cfg(feature = "gas")]
+    fn battery(&self, _: &leitstand_gas::site::GasSite) -> Option<Box<dyn BatteryGauge>> {
         Some(Box::new(self.site.handle().battery()))
+    }
+
+    #[cfg(feature = "gas")]
+    fn registers(&self) -> FindRegister {
+        std::sync::Arc::new(|_| Some(Box::new(|| Ok(Box::new(chips::Board::new()?)))))
     }
 
     fn routes(&self) -> OpenApiRouter {

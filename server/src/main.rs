@@ -15,6 +15,8 @@ mod config;
 mod demo;
 mod exit;
 mod gateway;
+#[cfg(feature = "gas")]
+mod inventory;
 mod logging;
 #[cfg(feature = "gas")]
 mod replay;

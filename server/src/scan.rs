@@ -1,8 +1,9 @@
-//! `leitstand scan`: who answers on a serial line, at which rate and address, and as what.
+//! `leitstand scan DEVICE`: who answers on a serial line, at which rate and address, and as what.
 
 use crate::board;
 use crate::cli::{ParityArg, Scan};
 use crate::exit::{Failure, say};
+use crate::inventory;
 use leitstand_core::hal::PortError;
 use leitstand_core::modbus::line::{Line, Parity};
 use leitstand_gas::scan::{self, Found, LINES, Progress, Search};
@@ -10,6 +11,7 @@ use leitstand_kit::Exit;
 use serde_json::json;
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 /// Prints each device as it is found.
@@ -17,6 +19,10 @@ use std::time::Duration;
 /// # Errors
 /// Exit 4 when the line cannot be opened or nobody answers.
 pub(crate) fn run(args: &Scan) -> Result<(), Failure> {
+    let Some(device) = &args.device else {
+        inventory::run(args.json);
+        return Ok(());
+    };
     let parity = match args.parity {
         ParityArg::None => Parity::None,
         ParityArg::Even => Parity::Even,
@@ -43,7 +49,7 @@ pub(crate) fn run(args: &Scan) -> Result<(), Failure> {
     let mut trying = None;
     let found = scan::scan(
         &search,
-        |line| board::open(&args.device, line),
+        |line| board::open(device, line),
         |progress| {
             match progress {
                 Progress::Found(found) if args.json => say(json_line(&found)),
@@ -64,11 +70,11 @@ pub(crate) fn run(args: &Scan) -> Result<(), Failure> {
             ControlFlow::Continue(())
         },
     )
-    .map_err(|e| refused(args, e))?;
+    .map_err(|e| refused(device, e))?;
     if found.is_empty() {
         let text = format!(
             "nobody answered on {}; check wiring, rate and addresses",
-            args.device.display()
+            device.display()
         );
         return Err(Failure::new(Exit::Hardware, text));
     }
@@ -108,7 +114,7 @@ fn name(line: Line) -> String {
     format!("{} 8{parity}1", line.baud)
 }
 
-fn refused(args: &Scan, error: PortError) -> Failure {
+fn refused(device: &Path, error: PortError) -> Failure {
     let why = match error {
         PortError::NotFound => "it does not exist",
         PortError::Busy => "another program holds it; stop the gateway first",
@@ -118,6 +124,6 @@ fn refused(args: &Scan, error: PortError) -> Failure {
     };
     Failure::new(
         Exit::Hardware,
-        format!("{}: {why} ({error:?})", args.device.display()),
+        format!("{}: {why} ({error:?})", device.display()),
     )
 }

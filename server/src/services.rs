@@ -26,8 +26,9 @@ pub(crate) fn plans(
         let setup = leitstand_gas::Setup {
             site: std::sync::Arc::clone(site),
             port: std::sync::Arc::new(|bus| Some(board::bus_port(bus))),
-            mains: board.mains().filter(|_| wired),
-            battery: board.battery().filter(|_| wired),
+            register: board.registers(),
+            mains: board.mains(site).filter(|_| wired),
+            battery: board.battery(site).filter(|_| wired),
             configuration: std::sync::Arc::clone(running) as _,
         };
         let gas = leitstand_gas::build(setup, cx).map_err(|e| {

@@ -237,8 +237,8 @@ fn every_mistake_is_found_where_it_is() {
 
 /// The sample with boards: relays on a shift register of nine, lamps on one of twenty, and one bus module.
 fn with_boards(relay_pin: u8) -> String {
-    let boards = "[[gas.boards]]\nid = \"relays\"\nkind = \"relay9\"\noe = 1\nds = 2\nclock = 3\nlatch = 4\n\
-        [[gas.boards]]\nid = \"lamps\"\nkind = \"led20\"\noe = 5\nds = 6\nclock = 7\nlatch = 8\n\
+    let boards = "[[gas.boards]]\nid = \"relays\"\nkind = \"relay9\"\nchip = \"pinctrl-rp1\"\noe = 1\nds = 2\nclock = 3\nlatch = 4\n\
+        [[gas.boards]]\nid = \"lamps\"\nkind = \"led20\"\nchip = \"pinctrl-rp1\"\noe = 5\nds = 6\nclock = 7\nlatch = 8\n\
         [[gas.boards]]\nid = \"module\"\nkind = \"mr_do4\"\nbus = \"rs485\"\naddress = 34\n";
     GARAGE
         .replacen("[[gas.outputs]]", &format!("{boards}[[gas.outputs]]"), 1)

@@ -7,8 +7,9 @@ use crate::facts::SERVICE;
 use crate::handover::{Handover, Places};
 use crate::history::History;
 use crate::persist::{Saved, Written};
+use crate::register::{FindRegister, OpenRegister};
 use crate::seam::{BusReport, FindPort, INBOX_MAX, Images, Inbox, OpenPort, Wake};
-use crate::site::GasSite;
+use crate::site::{BoardInfo, GasSite};
 use crate::supply::Wired;
 use crate::task::Order;
 use crate::view::Snapshot;
@@ -52,6 +53,8 @@ pub(crate) struct Hub {
     pub(crate) platform: Platform,
     /// By bus; `None` where the binary gave no port.
     pub(crate) ports: Vec<Option<Arc<Mutex<OpenPort>>>>,
+    /// By board; `None` where the binary gave none.
+    pub(crate) registers: Vec<Option<Arc<Mutex<OpenRegister>>>>,
     restored: Mutex<Restored>,
     /// From the site before this one, in the same run.
     handover: Mutex<Option<Handover>>,
@@ -63,6 +66,7 @@ pub(crate) struct Hub {
 #[derive(Clone)]
 pub(crate) struct Platform {
     pub(crate) port: FindPort,
+    pub(crate) register: FindRegister,
     pub(crate) wired: Arc<Mutex<Wired>>,
 }
 
@@ -78,6 +82,10 @@ impl Hub {
         let (sender, receiver) = sync_channel(INBOX_MAX);
         let version = configuration.current();
         let port = |bus| (platform.port)(bus).map(|port| Arc::new(Mutex::new(port)));
+        let register = |board: &BoardInfo| {
+            let open = (platform.register)(board.register.as_ref()?)?;
+            Some(Arc::new(Mutex::new(open)))
+        };
         Self {
             images: Images::new(site.boards.len()),
             reports: site
@@ -97,6 +105,7 @@ impl Hub {
             snapshot: watch::Sender::new(None),
             written: watch::Sender::new(Written::default()),
             ports: site.buses.iter().map(port).collect(),
+            registers: site.boards.iter().map(register).collect(),
             platform,
             restored: Mutex::new(restored),
             handover: Mutex::new(None),

@@ -27,7 +27,7 @@
 //! | `audit` | what a person's command changed, before and after |
 //! | [`calibration`], [`errand`], [`records`] | zero and span with a second confirmation, registers written by the bus thread, what is kept |
 //! | `facts` | events as journal entries, and the way back |
-//! | [`bus`] | the bus thread |
+//! | [`bus`], [`register`] | the threads of buses and of shift-register boards |
 //! | [`replay`], [`import`], [`simulate`] | recorded readings, foreign configurations, made-up values |
 //!
 //! ## Deliberately absent
@@ -49,6 +49,7 @@ pub mod import;
 mod metrics;
 mod persist;
 pub mod records;
+pub mod register;
 pub mod replay;
 pub mod scan;
 pub mod seam;

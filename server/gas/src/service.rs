@@ -6,6 +6,7 @@ use crate::front::Front;
 use crate::hub::{Hub, Platform};
 use crate::metrics::Meters;
 use crate::persist::{self, FILE, StateError, Writer};
+use crate::register::{self, FindRegister, OpenRegister, RegisterLink, WiringFault};
 use crate::seam::{BusLink, FindPort, OpenPort, Wake};
 use crate::site::GasSite;
 use crate::supply::{self, Wired};
@@ -28,6 +29,8 @@ const EVALUATE_DEADLINE: Duration = Duration::from_secs(2);
 const PERSIST_DEADLINE: Duration = Duration::from_secs(15);
 /// Longest silence of the thread that reads the supply.
 const SUPPLY_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest silence of the thread of an output board. Reasoning: it turns every 20 ms, and a write takes 1 ms.
+const BOARD_DEADLINE: Duration = Duration::from_secs(2);
 /// How often the threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 
@@ -37,6 +40,8 @@ pub struct Setup {
     pub site: Arc<GasSite>,
     /// Finds the line of a bus. A bus without one stays closed and is a fault.
     pub port: FindPort,
+    /// Finds a shift-register board. One without stays dark and is a fault of its outputs.
+    pub register: FindRegister,
     /// Mains, where wired.
     pub mains: Option<Box<dyn MainsSense>>,
     /// Battery, where wired.
@@ -74,6 +79,7 @@ pub fn build(setup: Setup, cx: &Context) -> Result<Gas, BuildError> {
     };
     let platform = Platform {
         port: setup.port,
+        register: setup.register,
         wired: Arc::new(Mutex::new(wired)),
     };
     let hub = Hub::new(
@@ -169,6 +175,7 @@ enum End {
 /// Runs the threads of one site until the gateway stops, something fails, or another site is proposed.
 async fn run_site(front: &Front, hub: &Arc<Hub>, cx: &Context) -> Result<End, ServiceError> {
     let stop = Arc::new(AtomicBool::new(false));
+    let stop_outputs = Arc::new(AtomicBool::new(false));
     let heartbeat = cx.health.watch(SERVICE, "persist", PERSIST_DEADLINE);
     let writer = Writer::start(cx.paths.state.join(FILE), hub.written.clone(), heartbeat)
         .map_err(no_thread)?;
@@ -178,7 +185,7 @@ async fn run_site(front: &Front, hub: &Arc<Hub>, cx: &Context) -> Result<End, Se
     // Relays are written from the restored state on: a latched one must not drop for a moment at a restart. An
     // evaluation that ends before it is ready is reported by `look_after`.
     let started = match is_ready.await {
-        Ok(()) => spawn_others(hub, cx, &stop, &mut threads),
+        Ok(()) => spawn_others(hub, cx, &stop, &stop_outputs, &mut threads),
         Err(_) => Ok(()),
     };
     let result = match started {
@@ -197,6 +204,8 @@ async fn run_site(front: &Front, hub: &Arc<Hub>, cx: &Context) -> Result<End, Se
         if failed || !clean {
             images.all_off();
         }
+        // Only now is the last image there.
+        stop_outputs.store(true, Ordering::Release);
         for thread in threads {
             thread.thread().unpark();
             let _ = thread.join();
@@ -246,7 +255,7 @@ async fn look_after(
             }
             _ = rounds.tick() => {
                 if threads.iter().any(JoinHandle::is_finished) {
-                    return Err(ServiceError::retry("a bus or supply thread ended"));
+                    return Err(ServiceError::retry("a bus, board or supply thread ended"));
                 }
             }
         }
@@ -314,11 +323,12 @@ fn spawn_evaluation(
     Ok((ended, thread))
 }
 
-/// Bus threads and the supply thread.
+/// Threads of buses, boards and the supply.
 fn spawn_others(
     hub: &Arc<Hub>,
     cx: &Context,
     stop: &Arc<AtomicBool>,
+    stop_outputs: &Arc<AtomicBool>,
     threads: &mut Vec<JoinHandle<()>>,
 ) -> Result<(), ServiceError> {
     let handles = hub.ports.iter().zip(&hub.reports).zip(&hub.errands);
@@ -342,9 +352,31 @@ fn spawn_others(
             heartbeat: cx
                 .health
                 .watch(SERVICE, &format!("bus {}", spec.id), deadline),
-            stop: Arc::clone(stop),
+            stop: Arc::clone(stop_outputs),
         };
         threads.push(bus::spawn(spec.clone(), open, link).map_err(no_thread)?);
+    }
+    for (board, open) in hub.site.boards.iter().zip(&hub.registers) {
+        let Some(spec) = board.register.clone() else {
+            continue;
+        };
+        let open: OpenRegister = match open {
+            Some(open) => {
+                let open = Arc::clone(open);
+                Box::new(move || open.lock().unwrap_or_else(PoisonError::into_inner)())
+            }
+            None => Box::new(|| Err(WiringFault("nothing drives this board here".into()))),
+        };
+        let link = RegisterLink {
+            inbox: hub.inbox.clone(),
+            images: hub.images.clone(),
+            clock: cx.clock.clone(),
+            heartbeat: cx
+                .health
+                .watch(SERVICE, &format!("board {}", spec.id), BOARD_DEADLINE),
+            stop: Arc::clone(stop_outputs),
+        };
+        threads.push(register::spawn(spec, open, link).map_err(no_thread)?);
     }
     if hub.site.power {
         let heartbeat = cx.health.watch(SERVICE, "supply", SUPPLY_DEADLINE);

@@ -1,6 +1,7 @@
 //! A checked site: the plan by position for the core, and the names by position for people.
 
-use crate::config::{Gas, ManualConfig, Unit};
+use crate::config::{Gas, GaugeConfig, MainsConfig, ManualConfig, Unit};
+use crate::register::RegisterSpec;
 use crate::seam::BusSpec;
 use crate::simulate::Profile;
 use leitstand_core::gas::{
@@ -29,6 +30,10 @@ pub struct GasSite {
     pub buses: Vec<BusSpec>,
     /// Mains and battery are configured.
     pub power: bool,
+    /// Where mains is sensed.
+    pub mains: Option<MainsConfig>,
+    /// What measures the battery.
+    pub gauge: Option<GaugeConfig>,
     /// Refuses what is simulated or not wired.
     pub production: bool,
     alarms: HashMap<String, AlarmKey>,
@@ -117,7 +122,7 @@ pub struct OutputInfo {
     pub kind: &'static str,
     /// Its own meaning beside actions; the healthy signal also when it was only inferred.
     pub function: Option<&'static str>,
-    /// It sits on a board that this version drives.
+    /// It sits on a board.
     pub wired: bool,
     /// Hand control at the first start.
     pub manual: ManualConfig,
@@ -128,8 +133,8 @@ pub struct OutputInfo {
 pub struct BoardInfo {
     /// Id.
     pub id: String,
-    /// Whether this version drives it.
-    pub driven: bool,
+    /// Where it is wired; `None` for a module on a bus.
+    pub register: Option<RegisterSpec>,
 }
 
 /// The parts of a [`GasSite`] before its alarms have ids.
@@ -143,6 +148,8 @@ pub(crate) struct Parts {
     pub(crate) boards: Vec<BoardInfo>,
     pub(crate) buses: Vec<BusSpec>,
     pub(crate) power: bool,
+    pub(crate) mains: Option<MainsConfig>,
+    pub(crate) gauge: Option<GaugeConfig>,
     pub(crate) production: bool,
 }
 
@@ -158,6 +165,8 @@ impl GasSite {
             boards: parts.boards,
             buses: parts.buses,
             power: parts.power,
+            mains: parts.mains,
+            gauge: parts.gauge,
             production: parts.production,
             alarms: HashMap::new(),
         };
@@ -216,7 +225,7 @@ impl GasSite {
         find(&self.outputs, |o| o.id == id).map(OutputIndex)
     }
 
-    /// The board at a position, and whether this version drives it.
+    /// The board at a position.
     #[must_use]
     pub fn board(&self, index: BoardIndex) -> Option<&BoardInfo> {
         self.boards.get(index.at())

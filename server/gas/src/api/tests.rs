@@ -48,6 +48,7 @@ impl Api {
         let setup = Setup {
             site: site.unwrap_or_else(|| panic!("{}", diags.report(false))),
             port: Arc::new(|_| None),
+            register: Arc::new(|_| None),
             mains: None,
             battery: None,
             configuration: InMemory::new(&text, true),

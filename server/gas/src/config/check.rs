@@ -75,6 +75,8 @@ impl<'a> Checker<'a> {
                 boards: Vec::new(),
                 buses: Vec::new(),
                 power: false,
+                mains: None,
+                gauge: None,
                 production: gas.production,
             },
             broken_cells: HashSet::new(),

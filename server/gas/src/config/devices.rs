@@ -1,15 +1,14 @@
-//! Buses, boards and sensors: what hangs on which line.
+//! Buses and sensors: what hangs on which line.
 
 use super::actions::resolve;
 use super::check::{Checker, small};
-use super::raw::{BoardKindConfig, FormatConfig, SensorConfig, SensorKind};
+use super::raw::{FormatConfig, SensorConfig, SensorKind};
 use crate::bus::{self, SpecError};
-use crate::seam::{AnalogProfile, BusSpec, DeviceKind, DeviceSpec, Rts};
+use crate::seam::{AnalogProfile, BusSpec, DeviceKind, DeviceSpec};
 use crate::simulate;
-use crate::site::{BoardInfo, SensorInfo};
+use crate::site::SensorInfo;
+use leitstand_core::gas::BusIndex;
 use leitstand_core::gas::analog::RegisterFormat;
-use leitstand_core::gas::plan::BoardKind;
-use leitstand_core::gas::{BoardIndex, BusIndex};
 use leitstand_kit::config::Path;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -54,11 +53,6 @@ impl Checker<'_> {
                         format!("bus `{other}` uses {} already", bus.device),
                     )
                     .allowed("one bus a device");
-            }
-            if matches!(bus.rts, Some(Rts::LowOnSend | Rts::HighOnSend)) {
-                let message = "this version leaves RTS alone; the adapter must direct itself";
-                self.diags
-                    .warning(&path.key("rts"), "rts_not_driven", message);
             }
             self.parts.buses.push(BusSpec {
                 index: BusIndex(small(i)),
@@ -121,61 +115,6 @@ impl Checker<'_> {
             kind,
         });
         Some((BusIndex(small(bus)), devices.len() - 1))
-    }
-
-    pub(super) fn boards(&mut self) {
-        let gas = self.gas;
-        self.too_many("boards", gas.boards.len(), 16);
-        for (i, board) in gas.boards.iter().take(16).enumerate() {
-            let path = self.at("boards", i);
-            let lines = [
-                ("oe", board.oe),
-                ("ds", board.ds),
-                ("clock", board.clock),
-                ("latch", board.latch),
-            ];
-            let kind = match board.kind {
-                BoardKindConfig::Led20 => BoardKind::Led20,
-                BoardKindConfig::Relay9 => BoardKind::Relay9,
-                BoardKindConfig::MrDo4 => BoardKind::MrDo4,
-            };
-            let driven = kind == BoardKind::MrDo4;
-            if driven {
-                let given = lines.map(|(key, line)| (key, line.is_some()));
-                self.not_allowed(&path, &given, "a bus module");
-                self.not_allowed(&path, &[("chip", board.chip.is_some())], "a bus module");
-                let kind = DeviceKind::MrDo4 {
-                    board: BoardIndex(small(i)),
-                    outputs: [None; 4],
-                };
-                let _ = self.device(&path, &board.id, board.bus.as_deref(), board.address, kind);
-            } else {
-                let given = [
-                    ("bus", board.bus.is_some()),
-                    ("address", board.address.is_some()),
-                ];
-                self.not_allowed(&path, &given, "a shift-register board");
-                for (key, line) in lines {
-                    if line.is_none() {
-                        let _: Option<()> = self.missing(&path, key, "the number of a GPIO line");
-                    }
-                }
-                let message = "this version does not drive shift-register boards; its outputs are shown as not wired";
-                if gas.production {
-                    self.diags
-                        .error(&path.key("kind"), "board_not_driven", message)
-                        .allowed("`mr_do4`, or `production = false`");
-                } else {
-                    self.diags
-                        .warning(&path.key("kind"), "board_not_driven", message);
-                }
-            }
-            let _ = self.parts.plan.boards.push(kind);
-            self.parts.boards.push(BoardInfo {
-                id: board.id.clone(),
-                driven,
-            });
-        }
     }
 
     pub(super) fn profile(&mut self, item: &Path, id: &str) -> Option<AnalogProfile> {

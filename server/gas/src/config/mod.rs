@@ -2,9 +2,10 @@
 //!
 //! `raw` is the literal shape with its documentation, from which schema and reference are made; [`check`]
 //! turns it into a [`GasSite`](crate::site::GasSite) and reports every mistake with its key. A part of the check a
-//! file: `devices`, `cells`, `outputs`, `zones`, `supply`, and `verdict` for what the core finds.
+//! file: `devices`, `boards`, `cells`, `outputs`, `zones`, `supply`, and `verdict` for what the core finds.
 
 mod actions;
+mod boards;
 mod cells;
 mod check;
 mod devices;
@@ -20,7 +21,8 @@ pub use check::check;
 pub use raw::{
     ActionConfig, ActionModeConfig, BandsConfig, BoardConfig, BoardKindConfig, BusConfig,
     CellConfig, ChemistryConfig, DirectionConfig, FormatConfig, FunctionConfig, Gas, GasSection,
-    LossAction, ManualConfig, Normally, OutputConfig, OutputKindConfig, PowerSection, Preset,
-    ProfileConfig, QuantityConfig, SensorConfig, SensorKind, SetPointConfig, Unit, ZoneConfig,
+    GaugeConfig, GaugeKind, LossAction, MainsConfig, ManualConfig, Normally, OutputConfig,
+    OutputKindConfig, PowerSection, Preset, ProfileConfig, QuantityConfig, SensorConfig,
+    SensorKind, SetPointConfig, Unit, ZoneConfig,
 };
 pub use text::check_text;

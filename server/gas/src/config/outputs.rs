@@ -81,13 +81,16 @@ impl Checker<'_> {
                     }
                 }
             }
+            if let Some(register) = board.and_then(|b| self.parts.boards[b].register.as_mut()) {
+                register.outputs.push(OutputIndex(small(i)));
+            }
             let _ = self.parts.plan.outputs.push(plan);
             self.parts.outputs.push(OutputInfo {
                 id: output.id.clone(),
                 name: output.name.clone().unwrap_or_else(|| output.id.clone()),
                 kind: kind_name,
                 function: output.function.map(FunctionConfig::as_str),
-                wired: board.is_some_and(|b| self.parts.boards[b].driven),
+                wired: board.is_some(),
                 manual: output.manual,
             });
         }

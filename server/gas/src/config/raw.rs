@@ -24,7 +24,7 @@ pub struct GasSection {
     #[serde(default)]
     #[schemars(range(min = 1, max = 3650))]
     pub check_system_days: Option<u16>,
-    /// Refuses simulated sensors, outputs without a board, and boards that this version cannot drive.
+    /// Refuses simulated sensors, outputs without a board.
     #[serde(default = "yes")]
     pub production: bool,
     /// Set points of zones that list none.
@@ -485,21 +485,29 @@ pub struct BoardConfig {
     #[serde(default)]
     #[schemars(range(min = 1, max = 247))]
     pub address: Option<u8>,
-    /// Shift register: GPIO chip of its lines.
+    /// Shift register: GPIO chip of its lines, by its label as `leitstand scan` lists it (`pinctrl-bcm2711` on a
+    /// Pi 4, `pinctrl-rp1` on a Pi 5), or by a path.
     #[serde(default)]
     pub chip: Option<String>,
     /// Shift register: output-enable line (low = outputs active).
     #[serde(default)]
     pub oe: Option<u32>,
-    /// Shift register: data line.
+    /// Shift register without `spi`: data line.
     #[serde(default)]
     pub ds: Option<u32>,
-    /// Shift register: clock line.
+    /// Shift register without `spi`: clock line.
     #[serde(default)]
     pub clock: Option<u32>,
     /// Shift register: latch line.
     #[serde(default)]
     pub latch: Option<u32>,
+    /// Shift register on an SPI bus instead of `ds` and `clock`: its device, for example `/dev/spidev0.0`.
+    #[serde(default)]
+    pub spi: Option<String>,
+    /// Bits per second on `spi`, 10000 to 4000000.
+    #[serde(default = "d1_000_000")]
+    #[schemars(range(min = 10_000, max = 4_000_000))]
+    pub spi_hz: u32,
 }
 
 /// Kinds of output boards.
@@ -659,10 +667,58 @@ pub struct PowerSection {
     /// rising. Replaces the built-in one.
     #[serde(default)]
     pub table: Option<Vec<[f64; 2]>>,
+    /// Where mains is sensed. Not watched unless given.
+    #[serde(default)]
+    pub mains: Option<MainsConfig>,
+    /// What measures the battery. Not watched unless given.
+    #[serde(default)]
+    pub gauge: Option<GaugeConfig>,
     /// Days between battery tests, 1 to 365. Only on demand unless given.
     #[serde(default)]
     #[schemars(range(min = 1, max = 365))]
     pub test_every_days: Option<u16>,
+}
+
+/// A contact or optocoupler on a GPIO line that tells whether mains is there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MainsConfig {
+    /// GPIO chip by its label, or by a path.
+    pub chip: String,
+    /// Line on it.
+    pub line: u32,
+    /// Mains is present while the line is low, as with a contact to ground. A broken wire reads as lost mains
+    /// either way.
+    #[serde(default = "yes")]
+    pub active_low: bool,
+}
+
+/// A battery monitor on I2C.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GaugeConfig {
+    /// Which chip.
+    pub kind: GaugeKind,
+    /// I2C bus, for example `/dev/i2c-1`.
+    pub bus: String,
+    /// 7-bit address, 64 to 79 (0x40 to 0x4F).
+    #[serde(default = "d0x40")]
+    #[schemars(range(min = 64, max = 79))]
+    pub address: u8,
+    /// Shunt in micro-ohms, wired so that charging is positive; 0 = none, then no current is told.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub shunt_uohm: u32,
+}
+
+/// Kinds of battery monitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GaugeKind {
+    /// Up to 26 V.
+    Ina219,
+    /// Up to 36 V.
+    Ina226,
 }
 
 /// Kinds of batteries.
@@ -683,6 +739,12 @@ const fn yes() -> bool {
 }
 const fn one() -> f32 {
     1.0
+}
+const fn d0x40() -> u8 {
+    0x40
+}
+const fn d1_000_000() -> u32 {
+    1_000_000
 }
 const fn d1() -> u8 {
     1

@@ -56,6 +56,22 @@ impl Checker<'_> {
             }
             table
         });
+        if let Some(mains) = &power.mains {
+            let line = (mains.chip.as_str(), mains.line);
+            let used = self.parts.boards.iter().filter_map(|b| b.register.as_ref());
+            if let Some(board) = used.into_iter().find(|b| b.lines().any(|l| l == line)) {
+                let message = format!("board `{}` has line {} of `{}`", board.id, line.1, line.0);
+                self.diags
+                    .error(&path.key("mains").key("line"), "line_twice", message)
+                    .allowed("a line of its own");
+            }
+        }
+        if self.parts.production && power.mains.is_none() && power.gauge.is_none() {
+            let message = "neither mains nor battery is wired, so that nothing is watched";
+            self.diags.warning(&path, "supply_not_wired", message);
+        }
+        self.parts.mains = power.mains.clone();
+        self.parts.gauge = power.gauge.clone();
         self.parts.power = true;
         self.parts.plan.supply = Some(SupplyPlan {
             chemistry,

@@ -85,6 +85,7 @@ impl Running {
         let setup = Setup {
             site: site(text),
             port: Arc::new(|_| None),
+            register: Arc::new(|_| None),
             mains: None,
             battery: None,
             configuration: InMemory::new(text, false),
@@ -351,6 +352,7 @@ async fn damaged_files_start_from_the_generation_before_or_refuse() {
     let setup = Setup {
         site: site(SITE),
         port: Arc::new(|_| None),
+        register: Arc::new(|_| None),
         mains: None,
         battery: None,
         configuration: InMemory::new(SITE, false),
