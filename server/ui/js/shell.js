@@ -45,7 +45,7 @@ function frame(main) {
   const counts = {};
   const links = PAGES.map((page) => {
     counts[page.path] = h("span", { class: "count", hidden: true });
-    const here = location.pathname === page.path;
+    const here = location.pathname === page.path || (page.path !== "/" && location.pathname.startsWith(`${page.path}/`));
     const node = h("li", null, h("a", { href: page.path, "aria-current": here ? "page" : null }, icon(page.glyph), page.label(), counts[page.path]));
     node.page = page;
     return node;

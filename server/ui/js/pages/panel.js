@@ -4,6 +4,7 @@ import { h, set } from "../dom.js";
 import { siteSpeaks, t } from "../i18n.js";
 import { open } from "../shell.js";
 import { store } from "../store.js";
+import { Clock } from "../panel/clock.js";
 import { countPlay, mostPlayedFirst, preload } from "../panel/preload.js";
 import { Player } from "../panel/player.js";
 import { Socket } from "../panel/socket.js";
@@ -20,22 +21,32 @@ const main = document.querySelector("main");
 const audio = h("audio", { preload: "auto" });
 const video = h("video", { playsinline: true, preload: "auto", hidden: true });
 const socket = new Socket();
+const gateway = new Clock();
 const debug = new Debug();
 let media = [];
 let lostAt = Date.now();
 let version = null;
 let loading = null;
 
-const player = new Player({ audio, video, own, silent, report: (message) => { debug.log("→", message); socket.send(message); } });
+const player = new Player({ audio, video, own, silent, clock: gateway, report: (message) => { debug.log("→", message); socket.send(message); } });
 const stage = new Stage({ video, onUnlock: () => unlock(true) });
 const wall = kiosk ? null : new Wall();
 main.append(h("div", { class: kiosk ? "kiosk" : "panel-page" }, stage.node, wall?.node ?? null), audio, debug.node);
 document.documentElement.classList.toggle("is-kiosk", kiosk);
 
+/** Questions right after a connect: one of five is quick even on a busy network. */
+const CLOCK_FIRST = 5;
+
+function askClock() {
+  gateway.ask((message) => socket.send(message));
+}
+
 function hello() {
   const caps = ["image", "video", ...(silent ? [] : ["audio"]), ...(kiosk ? ["kiosk"] : [])];
   const message = { type: "hello", screen: query.get("screen") ?? "", caps, locked: player.locked };
   if (only) message.panel = only;
+  const role = query.get("role") ?? (silent ? "image_only" : null);
+  if (role) message.role = role;
   socket.send(message);
 }
 
@@ -80,6 +91,8 @@ const handlers = {
   },
   stop: () => player.stop(),
   volume: (message) => player.volume(message.value),
+  screen: (message) => player.screen(message),
+  pong: (message) => gateway.answer(message),
   media_changed: () => load(),
 };
 
@@ -87,6 +100,8 @@ socket.addEventListener("open", () => {
   stage.link(true);
   debug.log("connected");
   hello();
+  gateway.forget();
+  for (let i = 0; i < CLOCK_FIRST; i += 1) setTimeout(() => askClock(), i * 120);
   if (media.length === 0) load();
 });
 socket.addEventListener("lost", () => {
@@ -109,6 +124,8 @@ player.addEventListener("failed", ({ detail }) => {
   stage.fault(t("panel.failed"));
   debug.log("media error", detail);
 });
+/** Clocks of computers drift by some ms a minute; a question each half minute follows that. */
+setInterval(() => askClock(), 30000);
 setInterval(() => {
   player.tick();
   stage.progress(player);

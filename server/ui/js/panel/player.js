@@ -5,23 +5,30 @@
 const PAUSE_MAX_MS = 60000;
 /** A screen that counts along is given this much, so that it does not go dark before the others fall silent. */
 const END_GRACE_MS = 500;
-/** Late joiners closer than this are not moved: the jump would be heard more than the difference. */
-const DRIFT_MS = 1000;
+/** Who is closer than this to the others is not moved: the jump would be heard more than the difference. */
+const DRIFT_MS = 250;
+/** A start later than this begins in the middle, where the others are. Below, the beginning matters more. */
+const LATE_MS = 120;
 
 export class Player extends EventTarget {
   #report;
   #frame = null;
   #at = 0;
   #pauseTimer = null;
+  #startTimer = null;
   #global = 100;
+  #share = 1;
 
-  /** `audio` and `video` are elements, `report(message)` sends to the server, `own` is this screen's volume in percent. */
-  constructor({ audio, video, report, own = 100, silent = false }) {
+  /** `audio` and `video` are elements, `report(message)` sends to the server, `own` is this screen's volume in percent,
+   *  `clock` the gateway's. */
+  constructor({ audio, video, report, clock, own = 100, silent = false }) {
     super();
+    this.clock = clock;
     this.audio = audio;
     this.video = video;
     this.own = own;
     this.silent = silent;
+    this.always = silent;
     this.locked = true;
     this.#report = report;
     for (const element of [audio, video]) {
@@ -46,7 +53,14 @@ export class Player extends EventTarget {
   get position() {
     if (!this.#frame) return 0;
     if (this.#frame.sounding) return this.element.currentTime * 1000;
-    return this.#frame.position_ms + performance.now() - this.#at;
+    return Math.max(0, this.#due(this.#frame));
+  }
+
+  /** Where the others are: ms since the beginning, negative while it is still to come. */
+  #due(frame) {
+    const now = this.clock?.now() ?? null;
+    if (now !== null && frame.at_ms !== undefined) return now - frame.at_ms;
+    return (frame.position_ms ?? 0) + performance.now() - this.#at;
   }
   get duration() {
     const seconds = this.element.duration;
@@ -81,14 +95,34 @@ export class Player extends EventTarget {
     const same = this.#frame && this.#frame.id === frame.id && this.#frame.seq === frame.seq;
     if (same) {
       // The link came back while this very play went on.
-      if (Math.abs(this.position - frame.position_ms) > DRIFT_MS && !this.paused) this.element.currentTime = frame.position_ms / 1000;
+      this.#at = performance.now();
+      Object.assign(this.#frame, { at_ms: frame.at_ms, position_ms: frame.position_ms ?? 0 });
+      this.#together();
       return;
     }
     this.stop();
     this.#at = performance.now();
-    this.#frame = { ...frame, position_ms: frame.position_ms ?? 0, sounding: false, started: false, paused: false, share: (frame.volume ?? 100) / Math.max(1, this.#global) };
-    this.#begin(this.#frame.position_ms);
+    this.#frame = { ...frame, position_ms: frame.position_ms ?? 0, sounding: false, started: false, paused: false, share: this.#global > 0 ? (frame.volume ?? 100) / this.#global : 1 };
+    const due = this.#due(this.#frame);
+    const mine = this.#frame;
+    if (due < 0) {
+      // Loaded by then, so that nothing but the clock decides.
+      this.#prepare();
+      this.#startTimer = setTimeout(() => this.#frame === mine && this.#begin(0), -due);
+    } else this.#begin(due > LATE_MS ? due : 0);
     this.#tell();
+  }
+
+  /** Back to where the others are, when the difference is worth a jump. */
+  #together() {
+    if (!this.#frame?.sounding || this.paused || this.#frame.loop) return;
+    const due = this.#due(this.#frame);
+    if (Math.abs(this.position - due) > DRIFT_MS && due < (this.duration ?? Infinity)) this.element.currentTime = Math.max(0, due) / 1000;
+  }
+
+  #prepare() {
+    const source = this.#frame.video ?? this.#frame.audio;
+    if (source && this.element.getAttribute("src") !== source) this.element.src = source;
   }
 
   #begin(position) {
@@ -100,7 +134,8 @@ export class Player extends EventTarget {
     }
     const element = this.element;
     this.volume(this.#global);
-    element.src = source;
+    this.#prepare();
+    element.loop = Boolean(frame.loop);
     // A film may run without sound on a locked or silent screen; a picture then simply stands.
     element.muted = this.locked || this.silent;
     if (element.muted && element === this.audio) return;
@@ -116,6 +151,7 @@ export class Player extends EventTarget {
 
   stop() {
     clearTimeout(this.#pauseTimer);
+    clearTimeout(this.#startTimer);
     // Idle already: do not cut off the clip that asks for permission to sound.
     if (!this.#frame) return;
     this.#frame = null;
@@ -148,11 +184,20 @@ export class Player extends EventTarget {
     this.#tell();
   }
 
+  /** What the house set for this screen: its part, and its share of the volume. */
+  screen({ role, volume, muted }) {
+    this.silent = this.always || role === "image_only";
+    this.#share = muted ? 0 : volume / 100;
+    for (const element of [this.audio, this.video]) element.muted = this.locked || this.silent;
+    this.volume(this.#global);
+    this.#tell();
+  }
+
   /** The site's volume in percent; the button's share and this screen's own are kept. */
   volume(global) {
     this.#global = global;
     const share = this.#frame?.share ?? 1;
-    for (const element of [this.audio, this.video]) element.volume = Math.max(0, Math.min(1, (global / 100) * share * (this.own / 100)));
+    for (const element of [this.audio, this.video]) element.volume = Math.max(0, Math.min(1, (global / 100) * share * (this.own / 100) * this.#share));
   }
 
   #metadata(element) {
@@ -179,7 +224,11 @@ export class Player extends EventTarget {
   /** To be called a few times a second: a screen without sound has only the clock to know the end by. */
   tick() {
     const frame = this.#frame;
-    if (frame && !frame.sounding && (this.locked || this.silent) && this.duration !== null && this.position > this.duration + END_GRACE_MS) this.stop();
+    if (!frame || frame.loop || frame.sounding || !(this.locked || this.silent)) return;
+    if (this.duration === null || this.position <= this.duration + END_GRACE_MS) return;
+    // Heard only where no screen sounds: then the picture is all there is, and its end the end.
+    if (this.silent) this.#send({ type: "ended" });
+    this.stop();
   }
 
   #failed(element, reason) {

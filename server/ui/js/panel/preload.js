@@ -23,7 +23,7 @@ export async function preload(items, { budget = BUDGET_BYTES, sound = true, told
   const queue = [...wanted];
   const worker = async () => {
     for (let item = queue.shift(); item && !signal?.aborted; item = queue.shift()) {
-      const paths = [item.image, item.video, sound ? item.audio : null].filter(Boolean);
+      const paths = [...(item.images ?? [item.image]), item.video, sound ? item.audio : null].filter(Boolean);
       const results = await Promise.allSettled(paths.map((path) => fetchOnce(path, signal)));
       for (const result of results) {
         if (result.status === "fulfilled") state.bytes += result.value;

@@ -4,6 +4,9 @@ import { clock, mmss, plain } from "../format.js";
 import { icon, swap } from "../icons.js";
 import { t } from "../i18n.js";
 
+/** How long one of several pictures stands. */
+const SLIDE_MS = 8000;
+
 export class Stage {
   constructor({ onUnlock, video }) {
     this.linkIcon = icon("lost");
@@ -51,6 +54,12 @@ export class Stage {
     say(this.preload, done === total ? "" : [t("panel.preload", { done, total }), ...rest].filter(Boolean).join(" · "));
   }
 
+  #picture(image) {
+    if (this.picture.getAttribute("src") === image) return;
+    this.picture.src = image;
+    show(this.picture, true);
+  }
+
   /** Draws what plays, or the idle screen. */
   content(player) {
     const frame = player.frame;
@@ -61,11 +70,8 @@ export class Stage {
     say(this.caption, frame?.caption ?? "");
     for (const text of [this.title, this.caption]) set(text, "lang", frame?.language);
     show(this.video, frame?.video);
-    const image = frame && !frame.video ? frame.image : null;
-    if (image && this.picture.getAttribute("src") !== image) {
-      this.picture.src = image;
-      show(this.picture, true);
-    }
+    const image = frame && !frame.video ? this.#slide(frame, player) : null;
+    if (image) this.#picture(image);
     if (!image) {
       show(this.picture, false);
       this.picture.removeAttribute("src");
@@ -74,8 +80,17 @@ export class Stage {
     this.progress(player);
   }
 
+  /** Several pictures share the length of the sound; where that is unknown, each stands for a while. */
+  #slide(frame, player) {
+    const images = frame.images ?? [];
+    if (images.length < 2) return frame.image;
+    const each = player.duration && !frame.loop ? player.duration / images.length : SLIDE_MS;
+    return images[Math.floor(player.position / each) % images.length];
+  }
+
   progress(player) {
     const frame = player.frame;
+    if (frame?.images && !frame.video) this.#picture(this.#slide(frame, player));
     const duration = frame ? player.duration : null;
     const position = frame ? Math.min(player.position, duration ?? Infinity) : 0;
     const share = duration ? Math.min(1, position / duration) : 0;

@@ -11,7 +11,7 @@ export class Wall {
     this.boards = h("div", { class: "column" });
     this.note = roleNote("operator");
     this.stop = h("button", { type: "button", class: "small", onclick: () => attempt(() => post("/api/stop")) }, t("panel.stop"));
-    this.node = h("section", { class: "card wall", "aria-labelledby": "wall" }, h("header", null, h("h2", { id: "wall" }, t("panel.wall")), this.stop), this.note, this.boards);
+    this.node = h("section", { class: "card wall", "aria-labelledby": "wall" }, h("header", null, h("h2", { id: "wall" }, t("panel.wall")), h("a", { class: "button small", href: "/panel/content" }, t("content.link")), this.stop), this.note, this.boards);
     this.titles = new Map();
   }
 
