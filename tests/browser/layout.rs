@@ -6,7 +6,16 @@ use serde_json::json;
 use crate::chrome::Chrome;
 
 const SIZES: [(u32, u32); 4] = [(360, 800), (1280, 800), (1920, 1080), (3840, 2160)];
-const PAGES: [&str; 5] = ["/", "/gas", "/panel", "/panel?kiosk=1", "/events"];
+const PAGES: [&str; 8] = [
+    "/",
+    "/gas",
+    "/panel",
+    "/panel?kiosk=1",
+    "/panel/content",
+    "/panel/content?tab#levels",
+    "/panel/content?tab#stats",
+    "/events",
+];
 
 #[test]
 fn pages_fit_from_a_phone_to_4k_in_both_languages() {
@@ -21,12 +30,14 @@ fn pages_fit_from_a_phone_to_4k_in_both_languages() {
         let tab = chrome.tab();
         for page in PAGES {
             let sign = if page.contains('?') { '&' } else { '?' };
+            let (path, part) = page.split_once('#').unwrap_or((page, ""));
             tab.screen(1280, 800, lang == "de");
-            tab.open(&format!("{}{page}{sign}lang={lang}", server.base_url()));
+            let url = format!("{}{path}{sign}lang={lang}#{part}", server.base_url());
+            tab.open(&url);
             for (width, height) in SIZES {
                 let name = format!("{page} {width}x{height} {lang}");
                 tab.screen(width, height, lang == "de");
-                tab.wait(&format!("{name} is drawn"), "document.querySelector('.hero[data-tone]:not([data-tone=stale]), .cell, .stage .dot[data-good=true], tr[data-seq]')");
+                tab.wait(&format!("{name} is drawn"), "document.querySelector('.hero[data-tone]:not([data-tone=stale]), .cell, .stage .dot[data-good=true], tr[data-seq], .item .file, #page-levels[data-stale=false]:not([hidden]), #page-stats:not([hidden]) rect')");
                 assert_eq!(
                     tab.eval("document.documentElement.lang"),
                     json!(lang),
@@ -40,7 +51,7 @@ fn pages_fit_from_a_phone_to_4k_in_both_languages() {
                     "{name}: scrolls sideways"
                 );
                 // A key that has no text is shown as it is: `zone.health`.
-                let keys = tab.eval("[...new Set(document.body.innerText.match(/\\b(?:word|verdict|zone|cell|point|state|special|alarm|power|service|panel|events|nav|sim|act|gas|fault|warning|quality|overlay|output|bus)\\.[a-z_]+\\b/g) ?? [])]");
+                let keys = tab.eval("[...new Set(document.body.innerText.match(/\\b(?:word|verdict|zone|cell|point|state|special|alarm|power|service|panel|content|levels|hours|screens|stats|effect|weekday|screen_role|file_kind|events|nav|sim|act|gas|fault|warning|quality|overlay|output|bus)\\.[a-z_]+\\b/g) ?? [])]");
                 assert_eq!(keys, json!([]), "{name}: texts are missing");
                 // People and machines find their way: one main, a name for every control.
                 let nameless = tab.eval("[...document.querySelectorAll('button, input, select, summary, a')].filter(n => n.checkVisibility() && !(n.innerText || n.ariaLabel || n.title || n.labels?.length)).map(n => n.outerHTML.slice(0, 120))");

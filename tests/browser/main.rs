@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chrome;
+mod content;
 mod door;
 mod layout;
 mod pictures;
