@@ -6,6 +6,7 @@
 use crate::board::Board;
 use crate::bootstrap::Bootstrap;
 use crate::config::{self, Checked};
+use crate::exhausted::Exhausted;
 use crate::exit::{Failure, say};
 use crate::runtime_config::RuntimeConfig;
 use crate::{serve, services, systemd, tls, ui, web};
@@ -93,6 +94,7 @@ pub(crate) fn run(plan: Plan) -> Result<(), Failure> {
 /// Everything is open, nothing runs yet.
 struct Gateway {
     configuration: Arc<RuntimeConfig>,
+    exhausted: Exhausted,
     board: Box<dyn Board>,
     cx: Context,
     stop_services: CancellationToken,
@@ -158,7 +160,8 @@ impl Gateway {
 
         let mut supervisor = Supervisor::new(cx.clone());
         let mut routes = OpenApiRouter::new();
-        for service in services::plans(&config, &cx, &configuration, board.as_ref())? {
+        let exhausted = Exhausted::default();
+        for service in services::plans(&config, &cx, &configuration, board.as_ref(), &exhausted)? {
             routes = routes.merge(supervisor.add(service));
         }
         // Event streams end with the HTTP server, before any service does.
@@ -174,6 +177,7 @@ impl Gateway {
         );
         Ok(Self {
             configuration,
+            exhausted,
             board,
             cx,
             stop_services,
@@ -227,10 +231,15 @@ impl Gateway {
         let renewal = tokio::spawn(tls::renew(self.certificate, self.cx.clone()));
         let watchdog = tokio::spawn(systemd::watch(self.cx.clone()));
         let mut running = tokio::spawn(self.supervisor.run());
+        let mut is_exhausted = false;
         let failed = tokio::select! {
             // Services end by themselves only when one failed for good.
             ended = &mut running => Some(flatten(ended)),
             () = asked.cancelled() => None,
+            () = self.exhausted.asked() => {
+                is_exhausted = true;
+                None
+            }
         };
 
         systemd::stopping();
@@ -248,6 +257,10 @@ impl Gateway {
         signals.abort();
         let end = NewEvent::new("gateway", "GatewayStopped");
         let end = match &result {
+            Ok(()) if is_exhausted => end
+                .severity(Severity::Fault)
+                .text("The gateway was stopped because the battery is nearly empty")
+                .data(json!({"reason": "battery"})),
             Ok(()) => end.text("The gateway was stopped"),
             Err(e) => end
                 .severity(Severity::Fault)
@@ -257,7 +270,9 @@ impl Gateway {
         let _ = self.cx.events.record(end).await;
         self.cx.events.flush().await;
         result?;
-        self.configuration.end()
+        self.configuration.end()?;
+        self.exhausted.turn_off();
+        Ok(())
     }
 }
 

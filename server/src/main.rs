@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod exhausted;
 mod exit;
 mod gateway;
 #[cfg(feature = "gas")]

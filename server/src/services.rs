@@ -2,6 +2,7 @@
 
 use crate::board::{self, Board};
 use crate::config::Checked;
+use crate::exhausted::Exhausted;
 use crate::exit::Failure;
 use crate::runtime_config::RuntimeConfig;
 use leitstand_kit::Context;
@@ -16,10 +17,11 @@ pub(crate) fn plans(
     cx: &Context,
     running: &std::sync::Arc<RuntimeConfig>,
     board: &dyn Board,
+    exhausted: &Exhausted,
 ) -> Result<Vec<Plan>, Failure> {
     let mut plans = Vec::new();
     #[cfg(not(feature = "gas"))]
-    let _ = (running, board);
+    let _ = (running, board, exhausted);
     #[cfg(feature = "gas")]
     if let Some(site) = &config.gas {
         let wired = site.power;
@@ -29,6 +31,7 @@ pub(crate) fn plans(
             register: board.registers(),
             mains: board.mains(site).filter(|_| wired),
             battery: board.battery(site).filter(|_| wired),
+            shutdown: exhausted.handle(),
             configuration: std::sync::Arc::clone(running) as _,
         };
         let gas = leitstand_gas::build(setup, cx).map_err(|e| {

@@ -1,6 +1,7 @@
 //! What the station reports, in words and data: the journal's entries of this service, and the way back.
 
 use crate::site::GasSite;
+use crate::view::CheckResult;
 use leitstand_core::gas::alarm::AlarmState;
 use leitstand_core::gas::bump::BumpResult;
 use leitstand_core::gas::event::{AlarmChange, BumpChange};
@@ -390,6 +391,22 @@ fn bump_test(site: &GasSite, cell: CellIndex, result: &BumpResult) -> Descriptio
         decimal(result.target)
     );
     (result.change.name(), severity, text, data)
+}
+
+/// The entry of a self-test.
+pub(crate) fn self_test(checks: &[CheckResult]) -> NewEvent {
+    let failed: Vec<&str> = checks.iter().filter(|c| !c.ok).map(|c| c.check).collect();
+    let details: Vec<&str> = checks.iter().filter_map(|c| c.detail.as_deref()).collect();
+    let data = json!({"failed": failed, "details": details});
+    if failed.is_empty() {
+        return NewEvent::new(SERVICE, "SelfTestPassed")
+            .text("The self-test passed")
+            .data(data);
+    }
+    NewEvent::new(SERVICE, "SelfTestFailed")
+        .severity(Severity::Fault)
+        .text(format!("The self-test failed: {}", details.join("; ")))
+        .data(data)
 }
 
 const fn service_severity(state: ServiceState) -> Severity {

@@ -8,7 +8,7 @@ use crate::handover::{Handover, Places};
 use crate::history::History;
 use crate::persist::{Saved, Written};
 use crate::register::{FindRegister, OpenRegister};
-use crate::seam::{BusReport, FindPort, INBOX_MAX, Images, Inbox, OpenPort, Wake};
+use crate::seam::{BusReport, FindPort, INBOX_MAX, Images, Inbox, OpenPort, Shutdown, Wake};
 use crate::site::{BoardInfo, GasSite};
 use crate::supply::Wired;
 use crate::task::Order;
@@ -68,6 +68,7 @@ pub(crate) struct Platform {
     pub(crate) port: FindPort,
     pub(crate) register: FindRegister,
     pub(crate) wired: Arc<Mutex<Wired>>,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Hub {

@@ -20,6 +20,7 @@
 //! | [`seam`] | where bus threads and the evaluation meet |
 //! | `task` | the evaluation thread |
 //! | `persist` | runtime information: saved, loaded, caught up from the journal |
+//! | `self_test` | program image, memory, disk, clock: at the start and every day |
 //! | `service` | threads started, watched, stopped; the safe state |
 //! | [`configuration`], `front`, `handover` | another configuration while it runs |
 //! | `hub` | long-lived handles behind the routes; carries out orders |
@@ -53,6 +54,7 @@ pub mod register;
 pub mod replay;
 pub mod scan;
 pub mod seam;
+mod self_test;
 mod service;
 pub mod simulate;
 pub mod site;

@@ -22,6 +22,10 @@ pub type OpenPort = Box<dyn FnMut() -> Result<Box<dyn SerialPort>, PortError> + 
 /// Finds the line of a bus, for every configuration of a run. `None` = there is no such line here.
 pub type FindPort = Arc<dyn Fn(&BusSpec) -> Option<OpenPort> + Send + Sync>;
 
+/// Asks for an orderly stop of the gateway and names the command that then turns the machine off (empty = none).
+/// Must return at once: the evaluation calls it.
+pub type Shutdown = Arc<dyn Fn(&[String]) + Send + Sync>;
+
 /// Inputs that wait for the evaluation thread. Reasoning: 64 cells a second and as many read-backs fit in four
 /// seconds of a stalled thread, and a thread that stalls longer is restarted. Full = the newest is dropped and
 /// counted; the silence rule then turns the loss into a fault.
@@ -156,6 +160,8 @@ pub(crate) enum Wake {
     Input(Instant, Input),
     /// A person's command.
     Command(Box<crate::task::Order>),
+    /// The gateway looked at itself.
+    SelfTest(Vec<crate::view::CheckResult>),
     /// Look at the stop flag.
     Look,
     /// What happens when the evaluation has a defect.

@@ -7,7 +7,8 @@ use crate::hub::{Hub, Platform};
 use crate::metrics::Meters;
 use crate::persist::{self, FILE, StateError, Writer};
 use crate::register::{self, FindRegister, OpenRegister, RegisterLink, WiringFault};
-use crate::seam::{BusLink, FindPort, OpenPort, Wake};
+use crate::seam::{BusLink, FindPort, OpenPort, Shutdown, Wake};
+use crate::self_test::{self, SelfTest};
 use crate::site::GasSite;
 use crate::supply::{self, Wired};
 use crate::task::{Evaluation, StartError};
@@ -31,6 +32,8 @@ const PERSIST_DEADLINE: Duration = Duration::from_secs(15);
 const SUPPLY_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest silence of the thread of an output board. Reasoning: it turns every 20 ms, and a write takes 1 ms.
 const BOARD_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest silence of the self-test. Reasoning: it hashes the program image from a slow card.
+const SELF_TEST_DEADLINE: Duration = Duration::from_secs(60);
 /// How often the threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 
@@ -46,6 +49,8 @@ pub struct Setup {
     pub mains: Option<Box<dyn MainsSense>>,
     /// Battery, where wired.
     pub battery: Option<Box<dyn BatteryGauge>>,
+    /// Asked for once the battery is nearly empty: the gateway stops in order and runs this command, if any.
+    pub shutdown: Shutdown,
     /// Where the configuration in force is kept.
     pub configuration: Arc<dyn Configuration>,
 }
@@ -81,6 +86,7 @@ pub fn build(setup: Setup, cx: &Context) -> Result<Gas, BuildError> {
         port: setup.port,
         register: setup.register,
         wired: Arc::new(Mutex::new(wired)),
+        shutdown: setup.shutdown,
     };
     let hub = Hub::new(
         cx.clone(),
@@ -378,6 +384,10 @@ fn spawn_others(
         };
         threads.push(register::spawn(spec, open, link).map_err(no_thread)?);
     }
+    let heartbeat = cx.health.watch(SERVICE, "self-test", SELF_TEST_DEADLINE);
+    let test = SelfTest::new(&cx.paths.state, cx.clock.clone());
+    let (inbox, ends) = (hub.inbox.clone(), Arc::clone(stop));
+    threads.push(self_test::spawn(test, inbox, heartbeat, ends).map_err(no_thread)?);
     if hub.site.power {
         let heartbeat = cx.health.watch(SERVICE, "supply", SUPPLY_DEADLINE);
         let wired = Arc::clone(&hub.platform.wired);

@@ -36,6 +36,8 @@ pub struct GasSite {
     pub gauge: Option<GaugeConfig>,
     /// Refuses what is simulated or not wired.
     pub production: bool,
+    /// Program and arguments that turn the machine off after the orderly stop of an empty battery; empty = none.
+    pub shutdown_command: Vec<String>,
     alarms: HashMap<String, AlarmKey>,
 }
 
@@ -151,6 +153,7 @@ pub(crate) struct Parts {
     pub(crate) mains: Option<MainsConfig>,
     pub(crate) gauge: Option<GaugeConfig>,
     pub(crate) production: bool,
+    pub(crate) shutdown_command: Vec<String>,
 }
 
 impl GasSite {
@@ -168,6 +171,7 @@ impl GasSite {
             mains: parts.mains,
             gauge: parts.gauge,
             production: parts.production,
+            shutdown_command: parts.shutdown_command,
             alarms: HashMap::new(),
         };
         let keys: Vec<AlarmKey> = site.alarm_keys().collect();

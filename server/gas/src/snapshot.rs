@@ -6,7 +6,8 @@ use crate::seam::BusReport;
 use crate::site::GasSite;
 use crate::view::{
     Alarm, AverageView, BumpView, Bus, CalibrationView, Cell, CheckView, Device, Horn, InputView,
-    NOTICE, Output, Overlay, Power, ServiceView, SetPoint, Shown, Snapshot, Status, Zone,
+    NOTICE, Output, Overlay, Power, SelfTestView, ServiceView, SetPoint, Shown, Snapshot, Status,
+    Zone,
 };
 use leitstand_core::gas::plan::{Direction, Quantity};
 use leitstand_core::gas::status::{self as core, OverlayKind, Specials};
@@ -29,6 +30,7 @@ pub(crate) struct Source<'a> {
     pub(crate) unix_ms: i64,
     pub(crate) seq: u64,
     pub(crate) simulated: bool,
+    pub(crate) self_test: Option<&'a SelfTestView>,
     pub(crate) config_drift: bool,
     pub(crate) config_version: u64,
 }
@@ -60,6 +62,7 @@ impl Source<'_> {
             buses: self.buses(),
             power: self.power(),
             service: self.service(),
+            self_test: self.self_test.cloned(),
         }
     }
 

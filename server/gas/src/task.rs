@@ -10,12 +10,13 @@ use crate::hub::Hub;
 use crate::persist::{self, Desk, Notes, Saved};
 use crate::seam::{Wake, look};
 use crate::snapshot::Source;
-use crate::view::{Annotation, ServiceDone};
+use crate::view::{Annotation, CheckResult, SelfTestView, ServiceDone};
 use leitstand_core::gas::memory::SAVE_BYTES_MAX;
 use leitstand_core::gas::plan::Function;
 use leitstand_core::gas::status::Mode;
 use leitstand_core::gas::{
-    BoardIndex, CellIndex, Command, EventKind, Input, OutputIndex, Reading, Refusal, SiteStation,
+    BoardIndex, CellIndex, Command, EventKind, Input, OutputIndex, Reading, Refusal, SitePlan,
+    SiteStation,
 };
 use leitstand_core::machine::Machine as _;
 use leitstand_core::time::Instant;
@@ -83,6 +84,9 @@ pub(crate) struct Evaluation {
     desk: Desk,
     heartbeat: Heartbeat,
     station: Box<SiteStation>,
+    /// The parameters as they were at the start.
+    shadow: Box<SitePlan>,
+    self_test: Option<SelfTestView>,
     notes: Notes,
     /// Entries that the next saved state contains.
     receipts: Vec<Pending>,
@@ -197,6 +201,8 @@ impl Evaluation {
             changed: true,
             dirty: true,
             urgent: true,
+            shadow: Box::new(station.plan().clone()),
+            self_test: None,
             station,
             hub,
             cx,
@@ -285,6 +291,7 @@ impl Evaluation {
                 self.changed = true;
             }
             Wake::Command(order) => self.order(*order),
+            Wake::SelfTest(checks) => self.self_test(checks),
             Wake::Look => {}
             #[cfg(test)]
             Wake::Panic => panic!("asked to"),
@@ -314,6 +321,30 @@ impl Evaluation {
             reply: order.reply,
             result,
         });
+    }
+
+    /// Adds what only this thread can look at, tells the station, and writes down what is new.
+    fn self_test(&mut self, mut checks: Vec<CheckResult>) {
+        let changed = self.station.plan() != &*self.shadow;
+        let wrong = changed.then(|| "the parameters in use are not those of the start".to_owned());
+        checks.push(CheckResult::new("parameters", wrong));
+        let ok = checks.iter().all(|check| check.ok);
+        let now = self.cx.clock.now();
+        let _ = self.station.step(now, Input::SelfTest(ok));
+        self.drain(None);
+        let news = self
+            .self_test
+            .as_ref()
+            .is_none_or(|before| ok || before.checks != checks);
+        if news {
+            drop(self.cx.events.record(facts::self_test(&checks)));
+        }
+        self.self_test = Some(SelfTestView {
+            unix_ms: self.cx.clock.wall().unix_ms,
+            ok,
+            checks,
+        });
+        self.changed = true;
     }
 
     /// Remembers who and why, for as long as it matters.
@@ -456,7 +487,10 @@ impl Evaluation {
                         .hands
                         .remove(&self.hub.site.outputs[output.at()].id);
                 }
-                EventKind::ShutdownAdvised => self.urgent = true,
+                EventKind::ShutdownAdvised => {
+                    self.urgent = true;
+                    (self.hub.platform.shutdown)(&self.hub.site.shutdown_command);
+                }
                 _ => {}
             }
             let lasting = is_lasting(&event.kind);
@@ -517,6 +551,7 @@ impl Evaluation {
             unix_ms: self.cx.clock.wall().unix_ms,
             seq: self.snapshots,
             simulated: self.cx.site.simulated || self.hub.site.has_simulated(),
+            self_test: self.self_test.as_ref(),
             config_drift: self.hub.config_drift,
             config_version: self.hub.config_version,
         };

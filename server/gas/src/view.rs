@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub power: Power,
     /// Operating time and intervals.
     pub service: ServiceView,
+    /// The newest self-test; null before the first.
+    pub self_test: Option<SelfTestView>,
 }
 
 /// The site at a glance.
@@ -324,6 +326,38 @@ pub struct BumpView {
     pub peak: Option<f64>,
     /// Seconds until the window ends.
     pub left_s: u64,
+}
+
+/// What the gateway found when it looked at itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SelfTestView {
+    /// When.
+    pub unix_ms: i64,
+    /// Everything was as it should be.
+    pub ok: bool,
+    /// One by one.
+    pub checks: Vec<CheckResult>,
+}
+
+/// One check of the self-test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CheckResult {
+    /// `program`, `memory`, `parameters`, `disk` or `clock`.
+    pub check: &'static str,
+    /// As it should be.
+    pub ok: bool,
+    /// What is wrong.
+    pub detail: Option<String>,
+}
+
+impl CheckResult {
+    pub(crate) fn new(check: &'static str, wrong: Option<String>) -> Self {
+        Self {
+            check,
+            ok: wrong.is_none(),
+            detail: wrong,
+        }
+    }
 }
 
 /// A time-weighted mean.

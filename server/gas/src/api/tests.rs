@@ -51,6 +51,7 @@ impl Api {
             register: Arc::new(|_| None),
             mains: None,
             battery: None,
+            shutdown: Arc::new(|_| ()),
             configuration: InMemory::new(&text, true),
         };
         let gas: Gas = build(setup, &cx).unwrap();
@@ -134,6 +135,7 @@ async fn every_read_answers_and_absent_things_are_404() {
         "notice",
         "outputs",
         "power",
+        "self_test",
         "seq",
         "service",
         "set_points",

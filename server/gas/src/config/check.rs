@@ -78,6 +78,7 @@ impl<'a> Checker<'a> {
                 mains: None,
                 gauge: None,
                 production: gas.production,
+                shutdown_command: Vec::new(),
             },
             broken_cells: HashSet::new(),
             broken_zones: HashSet::new(),

@@ -673,6 +673,10 @@ pub struct PowerSection {
     /// What measures the battery. Not watched unless given.
     #[serde(default)]
     pub gauge: Option<GaugeConfig>,
+    /// Program (absolute path) and arguments that turn the machine off, run after the gateway stopped in order
+    /// because the battery was critical for 30 s. Nothing is run unless given; the gateway stops either way.
+    #[serde(default)]
+    pub shutdown_command: Option<Vec<String>>,
     /// Days between battery tests, 1 to 365. Only on demand unless given.
     #[serde(default)]
     #[schemars(range(min = 1, max = 365))]

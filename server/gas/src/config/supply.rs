@@ -72,6 +72,19 @@ impl Checker<'_> {
         }
         self.parts.mains = power.mains.clone();
         self.parts.gauge = power.gauge.clone();
+        let command = power.shutdown_command.clone().unwrap_or_default();
+        let named = command
+            .first()
+            .is_none_or(|program| program.starts_with('/'));
+        if !named || (command.is_empty() && power.shutdown_command.is_some()) {
+            let message = "the command that turns the machine off must name its program";
+            self.diags
+                .error(&path.key("shutdown_command"), "bad_command", message)
+                .allowed(
+                    "an absolute path and its arguments, as [\"/usr/bin/systemctl\", \"poweroff\"]",
+                );
+        }
+        self.parts.shutdown_command = command;
         self.parts.power = true;
         self.parts.plan.supply = Some(SupplyPlan {
             chemistry,

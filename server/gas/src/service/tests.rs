@@ -7,6 +7,7 @@ use crate::seam::Wake;
 use crate::view::Snapshot;
 use leitstand_core::gas::status::Mode;
 use leitstand_core::gas::{CellIndex, Command, Input, OutputIndex, Reading};
+use leitstand_core::hal::{BatteryGauge, MainsSense};
 use leitstand_core::units::Concentration;
 use leitstand_kit::CancellationToken;
 use leitstand_kit::auth::{Caller, Role, Via};
@@ -88,6 +89,7 @@ impl Running {
             register: Arc::new(|_| None),
             mains: None,
             battery: None,
+            shutdown: Arc::new(|_| ()),
             configuration: InMemory::new(text, false),
         };
         let gas = build(setup, &cx).unwrap();
@@ -355,6 +357,7 @@ async fn damaged_files_start_from_the_generation_before_or_refuse() {
         register: Arc::new(|_| None),
         mains: None,
         battery: None,
+        shutdown: Arc::new(|_| ()),
         configuration: InMemory::new(SITE, false),
     };
     assert!(matches!(
@@ -380,5 +383,101 @@ async fn an_order_that_cannot_be_stored_says_so() {
         .await
         .unwrap_err();
     assert_eq!((problem.status, problem.code.as_str()), (503, "not_stored"));
+    running.stop().await.unwrap();
+}
+
+/// A battery that is nearly empty, without mains.
+struct Empty;
+
+impl MainsSense for Empty {
+    fn mains_ok(&mut self) -> Result<bool, leitstand_core::hal::PortError> {
+        Ok(false)
+    }
+}
+
+impl BatteryGauge for Empty {
+    fn voltage(
+        &mut self,
+    ) -> Result<leitstand_core::units::MilliVolt, leitstand_core::hal::PortError> {
+        Ok(leitstand_core::units::MilliVolt(10_500))
+    }
+
+    fn current(
+        &mut self,
+    ) -> Result<Option<leitstand_core::units::MicroAmp>, leitstand_core::hal::PortError> {
+        Ok(None)
+    }
+}
+
+/// `monitor.md` 4: critical for 10 s, and 30 s later an orderly shutdown with everything stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn golden_an_empty_battery_asks_for_an_orderly_shutdown() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cx = Context::for_tests(dir.path()).with_stop(CancellationToken::new());
+    // 42 s in a second and a half.
+    cx.clock = leitstand_kit::Clock::scaled(30.0);
+    let text = format!(
+        "{SITE}[power]\ncapacity_ah = 7.2\nshutdown_command = [\"/sbin/poweroff\", \"-h\"]\n"
+    );
+    let (asked, wait) = std::sync::mpsc::channel();
+    let setup = Setup {
+        site: site(&text),
+        port: Arc::new(|_| None),
+        register: Arc::new(|_| None),
+        mains: Some(Box::new(Empty)),
+        battery: Some(Box::new(Empty)),
+        shutdown: Arc::new(move |command| asked.send(command.to_vec()).unwrap()),
+        configuration: InMemory::new(&text, false),
+    };
+    let gas = build(setup, &cx).unwrap();
+    let hub = gas.hub();
+    let task = tokio::spawn(run(gas.front, cx.clone()));
+    let patience = Duration::from_secs(20);
+    let command = tokio::task::spawn_blocking(move || wait.recv_timeout(patience));
+    let command = command.await.unwrap().unwrap();
+    assert_eq!(command, ["/sbin/poweroff", "-h"]);
+    let snapshot = hub.latest().unwrap();
+    assert_eq!(snapshot.power.state, "battery_critical");
+    assert!(!snapshot.status.healthy_signal, "the fault relay dropped");
+    cx.stop.cancel();
+    task.await.unwrap().unwrap();
+    let filter = Filter {
+        kind: Some("ShutdownAdvised".into()),
+        ..Filter::default()
+    };
+    assert_eq!(cx.events.query(filter).await.unwrap().items.len(), 1);
+    assert!(persist::load(dir.path()).unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_self_test_is_a_special_state_until_it_is_cured() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), SITE);
+    let sound = running
+        .until("the test at the start", |s| {
+            s.self_test.is_some() && s.status.healthy_signal
+        })
+        .await;
+    let found = sound.self_test.as_ref().unwrap();
+    let checks: Vec<_> = found.checks.iter().map(|c| c.check).collect();
+    assert_eq!(checks, ["program", "memory", "disk", "clock", "parameters"]);
+    assert!(found.ok, "{found:?}");
+    let report = |wrong: Option<&str>| {
+        let check = crate::view::CheckResult::new("disk", wrong.map(str::to_owned));
+        running.hub.inbox.push(Wake::SelfTest(vec![check])).unwrap();
+    };
+    report(Some("3 MiB are free"));
+    let failed = running
+        .until("the special state", |s| {
+            s.status.special.contains(&"self_test")
+        })
+        .await;
+    assert!(!failed.status.healthy_signal);
+    report(None);
+    running
+        .until("cured", |s| {
+            s.status.special.is_empty() && s.status.healthy_signal
+        })
+        .await;
     running.stop().await.unwrap();
 }
