@@ -22,7 +22,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use self::restore::{Restore, Restored};
+pub use self::restore::Restored;
 use crate::{
     media::{
         Media, PICTURES_MAX,
@@ -86,8 +86,10 @@ pub enum ContentError {
     Missing(String),
     /// The button has as many pictures as it can.
     TooMany,
-    /// The archive.
-    Archive(crate::tar::TarError),
+    /// It is no archive that a backup could be: in words.
+    Archive(String),
+    /// It ended early.
+    Cut,
     /// The disk; it may be full, or the folder read-only.
     Disk(io::Error),
 }
@@ -441,6 +443,43 @@ impl Content {
         self.discard(&[json.into()])
     }
 
+    /// What a backup holds: every file that plays, and the manifest; in the order of their names.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or `out` takes no more.
+    pub fn backup(&self, out: impl io::Write) -> io::Result<()> {
+        let media = Media::scan(&self.dir, self.count);
+        let files = media.items().flat_map(|(_, item)| item.files());
+        let mut names: Vec<&str> = files.map(|f| f.name.as_str()).collect();
+        names.extend(NAMES);
+        names.sort_unstable();
+        names.dedup();
+        let mut archive = tar::Builder::new(out);
+        for name in names {
+            let file = match File::open(self.dir.join(name)) {
+                Ok(file) => file,
+                // No manifest, or removed since the scan.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let meta = file.metadata()?;
+            let modified = meta.modified().ok();
+            let modified = modified.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            let mut header = tar::Header::new_ustar();
+            header.set_path(name)?;
+            header.set_size(meta.len());
+            header.set_mode(0o644);
+            header.set_mtime(modified.map_or(0, |d| d.as_secs()));
+            header.set_cksum();
+            let whole = Whole {
+                file,
+                left: meta.len(),
+            };
+            archive.append(&header, whole)?;
+        }
+        archive.into_inner()?.flush()
+    }
+
     /// Removes files that nothing names any more.
     fn discard(&self, files: &[String]) -> Result<(), ContentError> {
         let manifest = Manifest::read(&self.dir).unwrap_or_default();
@@ -459,6 +498,24 @@ impl Content {
     fn lock(&self) -> MutexGuard<'_, ()> {
         // Every change leaves the folder whole, so poison means nothing.
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As many bytes of a file as were announced. One that shrinks meanwhile is an error, growth is left for next time.
+struct Whole {
+    file: File,
+    left: u64,
+}
+
+impl io::Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let read = self.file.read(buffer.get_mut(..most).unwrap_or_default())?;
+        if read == 0 && most > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= read as u64;
+        Ok(read)
     }
 }
 

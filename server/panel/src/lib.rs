@@ -18,7 +18,7 @@
 //! | [`socket`] | handshake and reading of one screen |
 //! | [`wire`] | the messages of `/ws` |
 //! | [`media`], [`sniff`] | files, manifest, revision; what a file really is |
-//! | [`content`], [`tar`] | changing them: uploads, texts, backups |
+//! | [`content`] | changing them: uploads, texts, backups |
 //! | [`ambience`], [`schedule`] | how loud and bright at this moment: levels, opening hours, idleness, effects |
 //! | [`settings`], [`stats`] | what is kept in the database: what people set; plays by button and hour |
 //! | [`latency`] | percentiles of the last plays |
@@ -48,7 +48,6 @@ pub mod settings;
 pub mod sniff;
 pub mod socket;
 pub mod stats;
-pub mod tar;
 #[cfg(test)]
 mod test_media;
 pub mod view;

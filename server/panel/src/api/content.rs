@@ -1,6 +1,13 @@
 //! Uploads, texts, backups: the routes around [`crate::content`]. For engineers.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -22,11 +29,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::Panel;
 use crate::{
     SERVICE,
-    content::{Bounds, Content, ContentError, Texts},
+    content::{Bounds, Content, ContentError, Texts, Upload},
     media::{File, Item, MediaView},
     service::Shared,
     sniff::Use,
-    tar,
 };
 
 /// Longest silence in the middle of an upload. The whole may take as long as the network does.
@@ -61,7 +67,8 @@ impl From<ContentError> for Problem {
                 "too_many_pictures",
                 "this button has as many pictures as it can",
             ),
-            ContentError::Archive(error) => Self::unprocessable("bad_archive", error.text()),
+            ContentError::Archive(why) => Self::unprocessable("bad_archive", why),
+            ContentError::Cut => cut(),
             ContentError::Disk(error) => {
                 let (code, text) = match error.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -197,10 +204,7 @@ async fn upload(
     let _place = place()?;
     let before = describe_item(&shared, id);
     let mut upload = blocking(&shared, Content::upload).await?;
-    upload = receive(&shared, request, upload, |_, upload, bytes| {
-        upload.write(&bytes)
-    })
-    .await?;
+    upload = receive(&shared, request, upload).await?;
     let file = blocking(&shared, move |content| {
         content.adopt(upload, id, how.append)
     })
@@ -292,7 +296,8 @@ async fn export(access::Engineer(caller): access::Engineer, State(shared): Panel
     let (chunks, waiting) = mpsc::channel(CHUNKS);
     let reading = shared.clone();
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = archive(&reading, &chunks) {
+        let out = io::BufWriter::with_capacity(CHUNK, Outgoing(chunks.clone()));
+        if let Err(error) = reading.content.backup(out) {
             // The stream ends with an error, so that half a backup is not taken for one.
             let _ = chunks.blocking_send(Err(error));
         }
@@ -313,44 +318,46 @@ async fn export(access::Engineer(caller): access::Engineer, State(shared): Panel
     (headers, Body::from_stream(stream)).into_response()
 }
 
-fn archive(shared: &Shared, chunks: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
-    let media = shared.snapshot.borrow().media.clone();
-    let mut names: Vec<&str> = media
-        .items()
-        .flat_map(|(_, i)| i.files())
-        .map(|f| f.name.as_str())
-        .collect();
-    names.extend(crate::media::manifest::NAMES);
-    names.sort_unstable();
-    names.dedup();
-    let send = |bytes: Bytes| {
-        chunks
-            .blocking_send(Ok(bytes))
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
-    };
-    for name in names {
-        let mut file = match std::fs::File::open(shared.media_dir.join(name)) {
-            Ok(file) => file,
-            // No manifest, or removed since the scan.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let meta = file.metadata()?;
-        let modified = meta.modified().ok();
-        let modified = modified.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-        let head = tar::header(name, meta.len(), modified.map_or(0, |d| d.as_secs()));
-        send(Bytes::copy_from_slice(&head))?;
-        let mut left = meta.len();
-        while left > 0 {
-            use io::Read as _;
-            let mut chunk = vec![0; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
-            file.read_exact(&mut chunk)?;
-            left -= chunk.len() as u64;
-            send(chunk.into())?;
-        }
-        send(vec![0; tar::padding(meta.len())].into())?;
+/// The end of a stream at which a blocking task writes.
+struct Outgoing(mpsc::Sender<io::Result<Bytes>>);
+
+impl io::Write for Outgoing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let chunk = Bytes::copy_from_slice(bytes);
+        let sent = self.0.blocking_send(Ok(chunk));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
     }
-    send(Bytes::from_static(&tar::END))
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The end of a body at which a blocking task reads.
+struct Incoming {
+    chunks: mpsc::Receiver<Bytes>,
+    rest: Bytes,
+    /// Set by the sender when the body broke off instead of ending.
+    cut: Arc<AtomicBool>,
+}
+
+impl io::Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.rest = chunk,
+                None if self.cut.load(Ordering::Acquire) => {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                None => return Ok(0),
+            }
+        }
+        let n = buffer.len().min(self.rest.len());
+        for (to, from) in buffer.iter_mut().zip(self.rest.split_to(n)) {
+            *to = from;
+        }
+        Ok(n)
+    }
 }
 
 /// What a restored backup did.
@@ -374,12 +381,31 @@ async fn import(
 ) -> Result<Json<Imported>, Problem> {
     let _place = place()?;
     let before = json!({ "rev": shared.snapshot.borrow().media.rev() });
-    let mut restore = blocking(&shared, Content::restore).await?;
-    restore = receive(&shared, request, restore, |content, restore, bytes| {
-        content.unpack(restore, &bytes)
-    })
-    .await?;
-    let done = blocking(&shared, move |content| content.finish(restore)).await?;
+    let (chunks, waiting) = mpsc::channel(CHUNKS);
+    let broken = Arc::new(AtomicBool::new(false));
+    let incoming = Incoming {
+        chunks: waiting,
+        rest: Bytes::new(),
+        cut: broken.clone(),
+    };
+    let job = blocking(&shared, move |content| content.restore(incoming));
+    let mut body = request.into_body().into_data_stream();
+    let feed = async move {
+        loop {
+            match tokio::time::timeout(SILENCE, body.next()).await {
+                Ok(None) => return,
+                // A reader that is gone has made up its mind; its answer says why.
+                Ok(Some(Ok(chunk))) => {
+                    if chunks.send(chunk).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Some(Err(_))) | Err(_) => return broken.store(true, Ordering::Release),
+            }
+        }
+    };
+    let (done, ()) = tokio::join!(job, feed);
+    let done = done?;
     let after = json!({ "files": done.files, "removed": done.removed });
     refresh(&shared, &caller, "panel.content.import", before, after).await?;
     Ok(Json(Imported {
@@ -397,27 +423,29 @@ fn place() -> Result<tokio::sync::SemaphorePermit<'static>, Problem> {
     })
 }
 
-/// Hands the body piece by piece to `take`, where blocking is allowed.
-async fn receive<T: Send + 'static>(
+/// Writes the body piece by piece, where blocking is allowed.
+async fn receive(
     shared: &Arc<Shared>,
     request: Request,
-    mut state: T,
-    take: impl Fn(&Content, &mut T, Bytes) -> Result<(), ContentError> + Copy + Send + 'static,
-) -> Result<T, Problem> {
+    mut upload: Upload,
+) -> Result<Upload, Problem> {
     let mut body = request.into_body().into_data_stream();
-    let cut = || Problem::bad_request("body_cut", "the upload ended early");
     loop {
         let next = tokio::time::timeout(SILENCE, body.next()).await;
         let Some(chunk) = next.map_err(|_| cut())? else {
-            return Ok(state);
+            return Ok(upload);
         };
         let chunk = chunk.map_err(|_| cut())?;
-        state = blocking(shared, move |content| {
-            take(content, &mut state, chunk)?;
-            Ok(state)
+        upload = blocking(shared, move |_| {
+            upload.write(&chunk)?;
+            Ok(upload)
         })
         .await?;
     }
+}
+
+fn cut() -> Problem {
+    Problem::bad_request("body_cut", "the upload ended early")
 }
 
 async fn blocking<T: Send + 'static>(

@@ -187,7 +187,14 @@ async fn a_backup_restores_what_it_was_made_of() {
     let (status, answer) = house
         .send("PUT", "content.tar", Body::from(backup[..5000].to_vec()))
         .await;
-    assert_eq!(status, 422, "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(status, 400, "{}", String::from_utf8_lossy(&answer));
+    let broken_off = [
+        Ok(backup[..backup.len() / 1024 * 512].to_vec()),
+        Err(std::io::Error::other("gone")),
+    ];
+    let body = Body::from_stream(futures_util::stream::iter(broken_off));
+    let (status, answer) = house.send("PUT", "content.tar", body).await;
+    assert_eq!(status, 400, "{}", String::from_utf8_lossy(&answer));
     assert_eq!(
         house.status().await["media_missing"],
         20,
