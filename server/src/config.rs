@@ -299,6 +299,53 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_of_the_encryption_are_told_apart() {
+        for (api, key, code, meant) in [
+            ("tls = 'of'", "api.tls", "unknown_value", Some("off")),
+            ("tls = true", "api.tls", "wrong_type", None),
+            ("tls = { cert = 'x' }", "api.tls.key", "missing_key", None),
+            (
+                "tls = { cert = 'x', kye = 'y', key = 'z' }",
+                "api.tls.kye",
+                "unknown_key",
+                Some("key"),
+            ),
+            (
+                "names = ['a.example', 'https://x']",
+                "api.names[1]",
+                "bad_name",
+                None,
+            ),
+            ("names = ['']", "api.names[0]", "bad_name", None),
+            (
+                "names = 'a.example'",
+                "api.names",
+                "wrong_type",
+                Some("[\"a.example\"]"),
+            ),
+        ] {
+            let (checked, found) = check(&format!("site = 'x'\n[api]\n{api}\n"), "x.toml");
+            assert!(checked.is_none(), "{api}");
+            let found: Vec<_> = found
+                .list()
+                .iter()
+                .map(|d| {
+                    let meant = d.suggestion.as_deref();
+                    (d.line, d.key.as_str(), d.code.as_str(), meant)
+                })
+                .collect();
+            assert_eq!(found, [(3, key, code, meant)], "{api}");
+        }
+        for api in [
+            "tls = 'site'\nnames = ['pi', '192.0.2.7', '2001:db8::1']",
+            "tls.cert = 'x'\ntls.key = 'y'",
+        ] {
+            let (checked, _) = check(&format!("site = 'x'\n[api]\n{api}\n"), "x.toml");
+            assert!(checked.is_some(), "{api}");
+        }
+    }
+
+    #[test]
     fn all_mistakes_of_the_gateways_own_keys_are_named_at_once() {
         let (checked, diagnostics) = check(
             "site = \"\"\nlanguage = \"fr\"\n[api]\nbnd = 1\ntrust_loopback = \"yes\"\n",

@@ -80,6 +80,21 @@ fn routes(openapi: &Value) -> Vec<(String, String)> {
     all
 }
 
+/// A section that this site lacks would bring routes that nobody looks at.
+#[test]
+fn the_site_of_these_tests_has_every_section() {
+    let schema = leitstand(&["check", "--schema"]);
+    let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
+    for section in schema["properties"].as_object().unwrap().keys() {
+        // Without routes of their own.
+        let bare = ["site", "language", "api", "power", "backup"];
+        assert!(
+            bare.contains(&section.as_str()) || SITE.contains(&format!("[{section}]")),
+            "[{section}] is new: configure it in SITE, so that its routes are tried without a login"
+        );
+    }
+}
+
 #[test]
 fn off_loopback_every_route_but_login_claim_and_health_needs_a_login() {
     let mut server = off_loopback();

@@ -235,6 +235,40 @@ fn every_mistake_is_found_where_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A value of the wrong type is one mistake: nothing is said about the default that stands in for it, whatever the
+/// key. Where the number was only quoted, what was meant is taken and nothing else can be wrong.
+#[test]
+fn a_wrong_type_is_one_mistake_at_every_key_of_the_sample() {
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for (at, line) in GARAGE.lines().enumerate() {
+        let Some((key, value)) = line.split_once(" = ") else {
+            continue;
+        };
+        let bare = value.split(" #").next().unwrap().trim();
+        let other = match bare.parse::<f64>() {
+            Ok(_) => format!("\"{bare}\""),
+            Err(_) => "1979-05-27".to_owned(),
+        };
+        if key.starts_with('#') || bare.starts_with('{') {
+            continue;
+        }
+        tried += 1;
+        let mut lines: Vec<_> = GARAGE.lines().map(str::to_owned).collect();
+        lines[at] = format!("{key} = {other}");
+        let found = check(&lines.join("\n"));
+        let [only] = found.as_slice() else {
+            wrong.push(format!("{}: {found:#?}", lines[at]));
+            continue;
+        };
+        if only["line"] != at + 1 || only["code"] != "wrong_type" {
+            wrong.push(format!("{}: {only}", lines[at]));
+        }
+    }
+    assert!(tried >= 60, "only {tried} values were tried");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// The sample with boards: relays on a shift register of nine, lamps on one of twenty, and one bus module.
 fn with_boards(relay_pin: u8) -> String {
     let boards = "[[gas.boards]]\nid = \"relays\"\nkind = \"relay9\"\nchip = \"pinctrl-rp1\"\noe = 1\nds = 2\nclock = 3\nlatch = 4\n\

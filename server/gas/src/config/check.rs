@@ -61,6 +61,7 @@ pub(super) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn new(gas: &'a GasSection, diags: &'a mut Diagnostics) -> Self {
+        let stands_in = diags.stands_in("production");
         Self {
             gas,
             diags,
@@ -77,7 +78,8 @@ impl<'a> Checker<'a> {
                 power: false,
                 mains: None,
                 gauge: None,
-                production: gas.production,
+                // While it cannot be read nothing is demanded for it; there is no start anyway.
+                production: gas.production && !stands_in,
                 shutdown_command: Vec::new(),
             },
             broken_cells: HashSet::new(),

@@ -228,7 +228,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn simulated(&mut self, path: &Path, sensor: &SensorConfig) {
-        if self.gas.production {
+        if self.parts.production {
             self.diags
                 .error(
                     &path.key("kind"),

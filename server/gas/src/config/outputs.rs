@@ -49,7 +49,7 @@ impl Checker<'_> {
                     .filter(|b| *b < self.parts.boards.len()),
             };
             if board.is_none() && output.board.is_none() {
-                if gas.production {
+                if self.parts.production {
                     self.diags
                         .error(&path, "not_wired", format!("`{}` has no board", output.id))
                         .allowed("a board that fits, or `production = false`");
@@ -188,7 +188,8 @@ impl Checker<'_> {
             .take(self.parts.outputs.len())
         {
             let idle = self.parts.outputs[i].function.is_none() && !named.contains(&i);
-            if idle && !self.set_point_paths.iter().any(|s| s.broken) {
+            let unread = self.diags.stands_in("actions");
+            if idle && !unread && !self.set_point_paths.iter().any(|s| s.broken) {
                 let message = format!("nothing switches `{}`", output.id);
                 self.diags
                     .warning(&self.root.key("outputs").index(i), "unused_output", message);

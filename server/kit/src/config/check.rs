@@ -13,7 +13,26 @@ pub(super) struct Check<'s, 'd> {
     pub(super) schema: Schema<'s>,
     pub(super) diags: &'d mut Diagnostics,
     /// Values that serde must not see.
-    pub(super) bad: Vec<Path>,
+    pub(super) bad: Vec<Bad>,
+}
+
+/// A value that is wrong.
+pub(super) struct Bad {
+    pub(super) path: Path,
+    /// What was meant, as far as can be guessed: it takes the place, so that the rest is judged by it.
+    pub(super) meant: Option<Value>,
+    /// The key exists. Without a guess its default stands in for it.
+    pub(super) known: bool,
+}
+
+impl Bad {
+    fn known(path: &Path, meant: Option<Value>) -> Self {
+        Self {
+            path: path.clone(),
+            meant,
+            known: true,
+        }
+    }
 }
 
 impl<'s> Check<'s, '_> {
@@ -77,7 +96,11 @@ impl<'s> Check<'s, '_> {
                     Some(meant) => diag.suggest(meant),
                     None => diag.allowed(known().collect::<Vec<_>>().join(", ")),
                 };
-                self.bad.push(place);
+                self.bad.push(Bad {
+                    path: place,
+                    meant: None,
+                    known: false,
+                });
             } else if let Some(schema @ Json::Object(_)) = view.additional {
                 self.value(schema, child, &place);
             }
@@ -116,7 +139,8 @@ impl<'s> Check<'s, '_> {
         );
         diag.allowed(choices.join(", "));
         diag.suggest_from(text, choices);
-        self.bad.push(path.clone());
+        let meant = diag.suggestion.clone().map(Value::Text);
+        self.bad.push(Bad::known(path, meant));
     }
 
     fn number(&mut self, view: &View<'s>, number: f64, text: &str, path: &Path) {
@@ -135,7 +159,7 @@ impl<'s> Check<'s, '_> {
             view.range()
                 .unwrap_or_else(|| "a finite number of at most 64 bits".into()),
         );
-        self.bad.push(path.clone());
+        self.bad.push(Bad::known(path, None));
     }
 
     fn length(&mut self, view: &View<'s>, length: usize, what: &str, path: &Path) {
@@ -154,7 +178,7 @@ impl<'s> Check<'s, '_> {
                     format!("{} has {length} {what}", name(path)),
                 )
                 .allowed(allowed);
-            self.bad.push(path.clone());
+            self.bad.push(Bad::known(path, None));
         }
     }
 
@@ -162,10 +186,11 @@ impl<'s> Check<'s, '_> {
         let message = format!("{} must be {wanted}, not {}", name(path), node.kind());
         let diag = self.diags.error(path, "wrong_type", message);
         diag.allowed(wanted);
-        if let Some(meant) = retyped(&node.value, view) {
-            diag.suggest(meant);
+        let meant = retyped(&node.value, view);
+        if let Some(meant) = &meant {
+            diag.suggest(written(meant));
         }
-        self.bad.push(path.clone());
+        self.bad.push(Bad::known(path, meant));
     }
 
     /// Picks the one of several shapes that the file means.
@@ -247,32 +272,53 @@ fn is_type(value: &Value, json: &str) -> bool {
             | (Value::Integer(_), "integer" | "number")
             | (Value::Float(_), "number")
             | (Value::Boolean(_), "boolean")
-            | (Value::Datetime(_), "string")
     )
 }
 
-/// The same value written as the wanted type, when that is what was meant: `"5"` for 5, `"true"` for true.
-fn retyped(value: &Value, view: &View<'_>) -> Option<String> {
+/// The same value as the wanted type, when that is what was meant: 5 for `"5"`, true for `"true"`.
+fn retyped(value: &Value, view: &View<'_>) -> Option<Value> {
     let wants = |json| view.types.contains(&json);
     match value {
-        Value::Text(text)
-            if (wants("integer") || wants("number")) && text.trim().parse::<f64>().is_ok() =>
-        {
-            Some(text.trim().to_owned())
+        Value::Text(text) if wants("integer") && text.trim().parse::<i64>().is_ok() => {
+            let number = text.trim().parse().ok()?;
+            view.in_range(number as f64)
+                .then_some(Value::Integer(Some(number)))
+        }
+        Value::Text(text) if wants("number") => {
+            let number = text.trim().parse().ok()?;
+            view.in_range(number).then_some(Value::Float(number))
         }
         Value::Text(text) if wants("boolean") => match text.to_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => Some("true".into()),
-            "false" | "no" | "off" | "0" => Some("false".into()),
+            "true" | "yes" | "on" | "1" => Some(Value::Boolean(true)),
+            "false" | "no" | "off" | "0" => Some(Value::Boolean(false)),
             _ => None,
         },
-        Value::Integer(Some(number)) if wants("string") => Some(format!("\"{number}\"")),
-        Value::Integer(Some(number)) if wants("boolean") => Some((*number != 0).to_string()),
+        Value::Integer(Some(number)) if wants("string") => Some(Value::Text(number.to_string())),
+        Value::Integer(Some(number)) if wants("boolean") => Some(Value::Boolean(*number != 0)),
         Value::Float(number) if wants("integer") && number.fract() == 0.0 => {
-            Some(format!("{number}"))
+            let fits = view.in_range(*number) && number.abs() < 1e15;
+            fits.then_some(Value::Integer(Some(*number as i64)))
         }
-        Value::Boolean(boolean) if wants("string") => Some(format!("\"{boolean}\"")),
-        Value::Text(text) if wants("array") => Some(format!("[\"{text}\"]")),
+        Value::Boolean(boolean) if wants("string") => Some(Value::Text(boolean.to_string())),
+        Value::Text(text) if wants("array") => {
+            Some(Value::Array(vec![Node::made(Value::Text(text.clone()))]))
+        }
         _ => None,
+    }
+}
+
+/// As it would stand in the file.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Text(text) => format!("\"{text}\""),
+        Value::Integer(number) => number.unwrap_or_default().to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(boolean) => boolean.to_string(),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| written(&item.value)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Table(_) | Value::Datetime(_) => String::new(),
     }
 }
 

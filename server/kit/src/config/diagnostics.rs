@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::{Document, Path, report, suggest::nearest};
+use super::{Document, Path, Step, report, suggest::nearest};
 
 /// How bad it is. Only errors keep the gateway from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,6 +77,8 @@ pub struct Diagnostics {
     /// Keys that the schema check already complained about: what a service says about the default that stands in
     /// for them would only confuse.
     told: Vec<String>,
+    /// Values for which a default stands in that the file does not mean.
+    stand_ins: Vec<Path>,
     /// Takes what is not to be told.
     ignored: Option<Diagnostic>,
 }
@@ -89,6 +91,7 @@ impl Diagnostics {
             document: document.clone(),
             list: Vec::new(),
             told: Vec::new(),
+            stand_ins: Vec::new(),
             ignored: None,
         }
     }
@@ -136,7 +139,7 @@ impl Diagnostics {
     ) -> &mut Diagnostic {
         let (line, column) = self.document.line_column(span.start);
         let key = path.to_string();
-        let told = self.told.contains(&key);
+        let told = self.told.contains(&key) || self.is_follow_up(path, code);
         let diagnostic = Diagnostic {
             file: self.document.0.file.clone(),
             line,
@@ -166,6 +169,30 @@ impl Diagnostics {
 
     pub(super) fn end_of_schema_check(&mut self) {
         self.told = self.list.iter().map(|d| d.key.clone()).collect();
+    }
+
+    pub(super) fn defaults_stand_in(&mut self, paths: impl Iterator<Item = Path>) {
+        self.stand_ins = paths.collect();
+    }
+
+    /// Whether somewhere a default stands in for a wrong value of `key`. For what a service finds in other tables
+    /// because of it; the same table is seen to here.
+    #[must_use]
+    pub fn stands_in(&self, key: &str) -> bool {
+        let is_it = |step: Option<&Step>| matches!(step, Some(Step::Key(k)) if k == key);
+        self.stand_ins.iter().any(|path| is_it(path.steps().last()))
+    }
+
+    /// Whether a service may have found this only because of a default that stands in for a wrong value: it is about
+    /// the same table, or about a name that stands in a list which could not be read.
+    fn is_follow_up(&self, path: &Path, code: &str) -> bool {
+        let section = |path: &Path| path.steps().first().cloned();
+        self.stand_ins.iter().any(|wrong| {
+            // The keys at the top have nothing to do with each other.
+            let table = Some(wrong.parent()).filter(|table| *table != Path::root());
+            table.is_some_and(|table| *path == table || path.parent() == table)
+                || (code == "unknown_reference" && section(path) == section(wrong))
+        })
     }
 
     /// The text that it is all about.

@@ -71,7 +71,9 @@ impl Document {
     /// Checks the whole tree against the schema of `T` and deserialises.
     ///
     /// The value is there whenever all that `T` needs is there, even when there are errors elsewhere, so that the
-    /// service can add its own and all are reported together. Refuse the start if
+    /// service can add its own and all are reported together. What was probably meant takes the place of what is
+    /// wrong. Where that cannot be guessed the default stands in, and what a service finds in the same table, which
+    /// may be about that default, is withheld until the next run. Refuse the start if
     /// [`has_errors`](Diagnostics::has_errors).
     #[must_use]
     pub fn check<T: JsonSchema + DeserializeOwned>(&self) -> (Option<T>, Diagnostics) {
@@ -89,6 +91,8 @@ impl Document {
         check.value(&root, &self.0.root, &Path::root());
         let bad = check.bad;
         diags.end_of_schema_check();
+        let stands_in = |bad: &&check::Bad| bad.known && bad.meant.is_none();
+        diags.defaults_stand_in(bad.iter().filter(stands_in).map(|bad| bad.path.clone()));
         if diags.has_errors() {
             let rest = self.0.root.to_toml(&Path::root(), &bad);
             return (rest.and_then(|value| value.try_into().ok()), diags);

@@ -38,6 +38,14 @@ impl Path {
         Self(steps)
     }
 
+    /// The table or array that holds it; the root holds itself.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let mut steps = self.0.clone();
+        steps.pop();
+        Self(steps)
+    }
+
     /// From the root.
     #[must_use]
     pub fn steps(&self) -> &[Step] {

@@ -315,7 +315,7 @@ fn a_service_may_complain_beside_the_schema_but_not_about_a_default() {
 
 #[test]
 fn without_what_is_needed_there_is_no_value() {
-    for text in ["", "site = 1", "site = 'x'\nrooms = [1]", "site = 'x\n"] {
+    for text in ["", "site = []", "site = 'x'\nrooms = [1]", "site = 'x\n"] {
         assert!(
             Document::parse(text, "x").check::<House>().0.is_none(),
             "{text}"
@@ -452,6 +452,69 @@ fn the_reference_lists_every_key() {
 
     "###]]
     .assert_eq(&reference::<House>());
+}
+
+/// As a service would: at least two clients where nobody is trusted, and a room for every name.
+fn with_service(text: &str) -> Vec<String> {
+    let (house, mut diags) = Document::parse(text, "house.toml").check::<House>();
+    if let Some(house) = house {
+        let api = Path::root().key("api");
+        if house.api.clients > 4 && house.api.trust {
+            diags.error(&api.key("trust"), "too_trusting", "many clients");
+        }
+        if house.api.bind.starts_with("127.") && house.site == "open" {
+            diags.error(&Path::root().key("site"), "not_open", "only local");
+        }
+        for name in house.names.keys() {
+            if house.rooms.iter().all(|room| room.id != *name) {
+                let path = Path::root().key("names").key(name);
+                diags.error(&path, "unknown_reference", "no such room");
+            }
+        }
+    }
+    let list = diags.list().iter();
+    list.map(|d| format!("{} {}", d.key, d.code)).collect()
+}
+
+#[test]
+fn a_default_that_stands_in_for_a_wrong_value_is_not_complained_about() {
+    // The default of `clients` is 5, which nobody wrote.
+    let text = "site = 'x'\n[api]\nclients = 'many'\ntrust = true";
+    assert_eq!(with_service(text), ["api.clients wrong_type"]);
+    let text = "site = 'x'\n[api]\nclients = 99\ntrust = true";
+    assert_eq!(with_service(text), ["api.clients out_of_range"]);
+    // Written, it is.
+    let text = "site = 'x'\n[api]\nclients = 5\ntrust = true";
+    assert_eq!(with_service(text), ["api.trust too_trusting"]);
+    // A name cannot be looked up in a list that could not be read.
+    let text = "site = 'x'\nrooms = 'kitchen'\nnames.hall = 1";
+    let found = with_service(text);
+    assert_eq!(found, ["rooms wrong_type"]);
+    let text = "site = 'x'\napi.clients = 1\nnames.hall = 1";
+    assert_eq!(with_service(text), ["names.hall unknown_reference"]);
+}
+
+#[test]
+fn what_was_meant_takes_the_place_of_what_is_wrong() {
+    // The rest is judged by 7, not by the default; and what follows from 7 is a mistake of its own.
+    let text = "site = 'x'\n[api]\nclients = \"7\"\ntrust = true";
+    let expected = ["api.clients wrong_type", "api.trust too_trusting"];
+    assert_eq!(with_service(text), expected);
+    let text = "site = 'x'\n[api]\nclients = \"3\"\ntrust = \"yes\"";
+    assert_eq!(
+        with_service(text),
+        ["api.clients wrong_type", "api.trust wrong_type"]
+    );
+    // A slip in another table hides nothing.
+    let text = "site = 'open'\n[api]\nclients = 'many'";
+    assert_eq!(
+        with_service(text),
+        ["site not_open", "api.clients wrong_type"]
+    );
+    // An element of a list can be mended too, so that the service sees the whole list.
+    let text = "site = 'x'\napi.clients = 1\nnames.hall = 1\n[[rooms]]\nid = 5\narea_m2 = 1";
+    let expected = ["names.hall unknown_reference", "rooms[0].id wrong_type"];
+    assert_eq!(with_service(text), expected);
 }
 
 proptest::proptest! {

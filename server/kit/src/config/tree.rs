@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Path, Step};
+use super::{Path, Step, check::Bad};
 
 /// A value and where it stands, in bytes of the text.
 #[derive(Clone, Debug)]
@@ -86,6 +86,15 @@ fn node(spanned: &Spanned<DeValue<'_>>) -> Node {
 }
 
 impl Node {
+    /// A value that stands nowhere in the text.
+    pub(super) fn made(value: Value) -> Self {
+        Self {
+            key: 0..0,
+            span: 0..0,
+            value,
+        }
+    }
+
     pub(super) fn child(&self, step: &Step) -> Option<&Node> {
         match (step, &self.value) {
             (Step::Key(key), Value::Table(table)) => table.get(key),
@@ -180,25 +189,31 @@ impl Node {
         }
     }
 
-    /// The value for serde, without what stands at the paths of `skip`. `None` when an element of an array would have
-    /// to go: that would move the others, and with them every later message.
-    pub(super) fn to_toml(&self, here: &Path, skip: &[Path]) -> Option<toml::Value> {
+    /// The value for serde: in the place of what is bad what was meant, or nothing. `None` when an element of an array
+    /// would have to go: that would move the others, and with them every later message.
+    pub(super) fn to_toml(&self, here: &Path, bad: &[Bad]) -> Option<toml::Value> {
+        let within = |place: &Path, node: &Self| match bad.iter().find(|bad| bad.path == *place) {
+            None => node.to_toml(place, bad).map(Some),
+            Some(Bad {
+                meant: Some(meant), ..
+            }) => Self::made(meant.clone()).to_toml(place, &[]).map(Some),
+            Some(_) => Some(None),
+        };
         Some(match &self.value {
             Value::Table(table) => {
                 let mut entries = toml::Table::new();
                 for (key, node) in table {
-                    let place = here.key(key);
-                    if !skip.contains(&place) {
-                        entries.insert(key.clone(), node.to_toml(&place, skip)?);
+                    if let Some(value) = within(&here.key(key), node)? {
+                        entries.insert(key.clone(), value);
                     }
                 }
                 toml::Value::Table(entries)
             }
             Value::Array(array) => {
-                let items = array.iter().enumerate().map(|(index, node)| {
-                    let place = here.index(index);
-                    (!skip.contains(&place)).then(|| node.to_toml(&place, skip))?
-                });
+                let items = array
+                    .iter()
+                    .enumerate()
+                    .map(|(index, node)| within(&here.index(index), node).flatten());
                 toml::Value::Array(items.collect::<Option<_>>()?)
             }
             Value::Text(text) => toml::Value::String(text.clone()),
