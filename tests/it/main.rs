@@ -14,6 +14,7 @@ mod gas_calibration;
 mod gas_config;
 mod gas_kill;
 mod gas_reconfigure;
+mod hat;
 mod hostile;
 mod panel;
 mod panel_wire;

@@ -22,6 +22,18 @@ pub fn find(what: &str, names: &[&str]) -> Option<PathBuf> {
     found
 }
 
+/// A program of the Python environment whose interpreter `LEITSTAND_PYTHON` names, or of `PATH`.
+///
+/// # Panics
+/// As [`find`].
+#[must_use]
+pub fn python_tool(what: &str, name: &str) -> Option<PathBuf> {
+    let beside = std::env::var_os("LEITSTAND_PYTHON")
+        .and_then(|python| Some(PathBuf::from(python).parent()?.join(name)))
+        .filter(|tool| tool.is_file());
+    beside.or_else(|| find(what, &[name]))
+}
+
 /// Says visibly that a test did not run.
 ///
 /// # Panics
