@@ -33,22 +33,20 @@ type Panel = State<Arc<Shared>>;
 /// All routes of the service.
 pub(crate) fn routes(shared: Arc<Shared>) -> OpenApiRouter {
     let status = || OpenApiRouter::new().routes(routes!(status));
-    let mut short = status().nest("/api", commands());
-    // The same handlers once more: names of operations are unique in a description.
-    for item in short.get_openapi_mut().paths.paths.values_mut() {
+    // By the type's own name: a plain router's `nest` would hide the routes from the description.
+    let mut all = OpenApiRouter::nest(status(), "/api", commands());
+    // The same handlers come once more: names of operations are unique in a description.
+    for item in all.get_openapi_mut().paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             operation.operation_id = None;
         }
     }
-    short
-        .nest(
-            "/api/v1/panel",
-            status()
-                .merge(commands())
-                .merge(content::routes())
-                .merge(settings::routes())
-                .merge(stats::routes()),
-        )
+    let own = status()
+        .merge(commands())
+        .merge(content::routes())
+        .merge(settings::routes())
+        .merge(stats::routes());
+    OpenApiRouter::nest(all, "/api/v1/panel", own)
         .routes(routes!(health))
         .routes(routes!(screen::socket))
         .routes(routes!(files::media_file))
