@@ -22,6 +22,8 @@ extern crate std;
 pub mod chains;
 pub mod dimmer;
 pub mod link;
+pub mod models;
+pub mod node;
 pub mod panel;
 pub mod settings;
 pub mod watchdog;

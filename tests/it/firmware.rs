@@ -3,8 +3,10 @@
 //! Built by `.ci/firmware`, which puts the programs into `target/firmware`; `LEITSTAND_FIRMWARE` names another
 //! folder. Without QEMU or the programs the tests that need them say so and pass; with `CI=true` they fail.
 
+mod cost;
 mod golden;
 mod host;
+mod node;
 mod qemu;
 mod rig;
 mod settings;

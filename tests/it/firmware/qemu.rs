@@ -141,11 +141,28 @@ impl Board {
 
     /// Waits until the machine has started, and starts the application.
     pub(super) fn go(&mut self, how: &str) {
-        let mut boot = String::new();
-        self.bench.read_line(&mut boot).expect("the start");
-        assert_eq!(boot, "boot\n");
+        assert_eq!(self.bench_line(), "boot");
         (self.said, self.read) = (0, 0);
         assert_eq!(self.ask(&format!("go {how}")).0, "ok");
+    }
+
+    /// Says a line on the bench.
+    pub(super) fn send(&mut self, line: &str) {
+        writeln!(self.bench.get_mut(), "{line}").unwrap();
+    }
+
+    /// The next line from the bench, without its end.
+    pub(super) fn bench_line(&mut self) -> String {
+        let mut line = String::new();
+        self.bench
+            .read_line(&mut line)
+            .expect("a line from the bench");
+        line.trim_end().to_owned()
+    }
+
+    /// Puts bytes on the cable.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.cable.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
     /// Says a line on the bench and returns the answer and the bytes the firmware had sent over the cable.
@@ -226,5 +243,24 @@ impl Board {
 impl Drop for Board {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+impl Machine {
+    /// Runs a program that prints on the serial port and ends by itself; what it printed.
+    pub(super) fn run(&self, more: &[&str]) -> String {
+        let output = Command::new(&self.qemu)
+            .args([
+                "-machine", "virt", "-m", "8M", "-display", "none", "-monitor", "none",
+            ])
+            .args(["-serial", "stdio", "-bios"])
+            .arg(&self.elf)
+            .args(more)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}: {printed}", output.status);
+        printed
     }
 }

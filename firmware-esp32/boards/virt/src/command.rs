@@ -27,6 +27,8 @@ pub enum Command<'a> {
     Chain,
     /// The output latches and the brightness.
     Leds,
+    /// Deepest stack since the machine was switched on, in bytes.
+    Stack,
     /// Fails an assertion.
     Panic,
     /// Starts the machine anew.
@@ -81,6 +83,7 @@ impl<'a> Command<'a> {
             "heard" => Self::Heard(number()?),
             "chain" => Self::Chain,
             "leds" => Self::Leds,
+            "stack" => Self::Stack,
             "panic" => Self::Panic,
             "reset" => Self::Reset,
             _ => return None,

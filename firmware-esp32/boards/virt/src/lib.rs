@@ -24,5 +24,6 @@ pub mod flash;
 pub mod mmio;
 mod panic;
 pub mod power;
+pub mod stack;
 pub mod survey;
 pub mod uart;

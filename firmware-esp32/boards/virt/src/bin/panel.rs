@@ -13,7 +13,7 @@ use leitstand_board_virt::command::{Command, Go, id};
 use leitstand_board_virt::fingers::{Fingered, Fingers};
 use leitstand_board_virt::flash::Flash;
 use leitstand_board_virt::uart::Uart;
-use leitstand_board_virt::{clock, power, survey};
+use leitstand_board_virt::{clock, power, stack, survey};
 use leitstand_core::panel::chain::{Latched, LeadingEdge, LoadLevel, Wiring};
 use leitstand_core::panel::debounce::{self, Mode};
 use leitstand_core::panel::{PanelSize, board};
@@ -191,6 +191,9 @@ impl Rig<'_> {
             Command::Chain => survey::tell(self.chips, bench),
             Command::Leds => {
                 let _ = write!(bench, "{:x} {} ", self.chips.latched(), output_enable());
+            }
+            Command::Stack => {
+                let _ = write!(bench, "{} ", stack::deepest());
             }
             Command::Panic => panic!("as the bench asked"),
             Command::Reset => power::reset(),
