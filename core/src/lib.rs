@@ -17,6 +17,7 @@ extern crate std;
 
 pub mod gas;
 pub mod hal;
+pub mod history;
 pub mod limits;
 pub mod machine;
 pub mod modbus;

@@ -6,6 +6,7 @@
 
 pub(crate) mod config;
 pub(crate) mod hat;
+pub(crate) mod history;
 pub(crate) mod panel;
 pub(crate) mod panel_frames;
 pub(crate) mod panel_text;
@@ -18,6 +19,7 @@ pub(crate) type Target = fn(&[u8]);
 pub(crate) const ALL: &[(&str, Target)] = &[
     ("config", config::run),
     ("hat", hat::run),
+    ("history", history::run),
     ("panel_frames", panel_frames::run),
     ("panel_text", panel_text::run),
     ("rtu", rtu::run),
