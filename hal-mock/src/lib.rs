@@ -10,3 +10,4 @@ pub mod ra_gas;
 pub mod rs485;
 pub mod scenario;
 pub mod site;
+pub mod vehicle;

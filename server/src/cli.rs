@@ -53,10 +53,10 @@ pub(crate) enum Command {
         Stop the gateway first: a serial line has one owner."
     )]
     Scan(Scan),
-    #[cfg(feature = "gas")]
+    #[cfg(any(feature = "gas", feature = "fleet"))]
     /// Converts the configuration of an original system to ours, on STDOUT
     #[command(
-        after_help = "Example:\n  leitstand import xmz /boot/xmz-server.toml > leitstand.toml"
+        after_help = "Example:\n  leitstand import xmz /boot/xmz-server.toml > leitstand.toml\n  leitstand import fleet config.json > leitstand.toml"
     )]
     Import(Import),
     /// Writes everything a site is to one file, while it runs
@@ -221,7 +221,11 @@ pub(crate) struct Import {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Origin {
     /// xmz-server.toml of the xMZ-Plattform
+    #[cfg(feature = "gas")]
     Xmz,
+    /// JSON of BringAuto's External Server, either layout
+    #[cfg(feature = "fleet")]
+    Fleet,
 }
 
 #[derive(Debug, Args)]

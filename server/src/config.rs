@@ -34,6 +34,9 @@ pub(crate) struct FileConfig {
     /// Button panel with pictures and sound.
     #[cfg(feature = "panel")]
     pub(crate) panel: Option<leitstand_panel::config::PanelConfig>,
+    /// Vehicles that speak Fleet Protocol v2.
+    #[cfg(feature = "fleet")]
+    pub(crate) fleet: Option<leitstand_fleet::FleetSection>,
 }
 
 /// Language of pages.
@@ -136,6 +139,9 @@ pub(crate) struct Checked {
     /// The panel service's settings and its folder of media.
     #[cfg(feature = "panel")]
     pub(crate) panel: Option<leitstand_panel::config::Settings>,
+    /// The fleet service's settings.
+    #[cfg(feature = "fleet")]
+    pub(crate) fleet: Option<leitstand_fleet::Settings>,
 }
 
 impl Checked {
@@ -203,6 +209,10 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
     let panel = raw.panel.as_ref().and_then(|panel| {
         leitstand_panel::config::check(panel, &root.key("panel"), &mut diagnostics)
     });
+    #[cfg(feature = "fleet")]
+    let fleet = raw.fleet.as_ref().and_then(|fleet| {
+        leitstand_fleet::config::check(fleet, &root.key("fleet"), &mut diagnostics)
+    });
     let checked = match bind {
         Some(bind) if !diagnostics.has_errors() => Some(Checked {
             site: raw.site,
@@ -216,6 +226,8 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
             gas,
             #[cfg(feature = "panel")]
             panel,
+            #[cfg(feature = "fleet")]
+            fleet,
         }),
         _ => None,
     };

@@ -7,6 +7,8 @@
 mod chips;
 #[cfg(feature = "panel")]
 mod media;
+#[cfg(feature = "fleet")]
+mod vehicles;
 
 use crate::board::Board;
 use crate::bootstrap::Bootstrap;
@@ -29,6 +31,8 @@ pub(crate) const CONFIG: &[&str] = &[
     include_str!("demo/gas.toml"),
     #[cfg(feature = "panel")]
     include_str!("demo/panel.toml"),
+    #[cfg(feature = "fleet")]
+    include_str!("demo/fleet.toml"),
 ];
 
 /// Runs until Ctrl+C.
@@ -41,7 +45,11 @@ pub(crate) fn run(args: cli::Demo) -> Result<(), Failure> {
         Some(dir) => State::kept(dir)?,
         None => State::temporary()?,
     };
-    let file = prepare(state.path()).map_err(|e| {
+    #[cfg(feature = "fleet")]
+    let mqtt = vehicles::free_port();
+    #[cfg(not(feature = "fleet"))]
+    let mqtt = 0;
+    let file = prepare(state.path(), mqtt).map_err(|e| {
         Failure::because(
             Exit::Internal,
             &format!("preparing {}", state.path().display()),
@@ -66,6 +74,8 @@ pub(crate) fn run(args: cli::Demo) -> Result<(), Failure> {
         site,
         file,
         temporary: state.is_temporary(),
+        #[cfg(feature = "fleet")]
+        vehicles: (mqtt, args.seed),
     });
     gateway::run(Plan {
         config,
@@ -76,7 +86,7 @@ pub(crate) fn run(args: cli::Demo) -> Result<(), Failure> {
     })
 }
 
-fn prepare(dir: &Path) -> std::io::Result<PathBuf> {
+fn prepare(dir: &Path, mqtt: u16) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(dir.join("dev"))?;
     let file = dir.join("leitstand.toml");
     // Escaped, because a directory's name may hold what means something in TOML.
@@ -85,7 +95,9 @@ fn prepare(dir: &Path) -> std::io::Result<PathBuf> {
         .to_string()
         .replace('\\', "\\\\")
         .replace('"', "\\\"");
-    std::fs::write(&file, CONFIG.join("\n").replace("@DIR@", &name))?;
+    let text = CONFIG.join("\n").replace("@DIR@", &name);
+    let text = text.replace("127.0.0.1:1883", &format!("127.0.0.1:{mqtt}"));
+    std::fs::write(&file, text)?;
     #[cfg(feature = "panel")]
     media::write(
         &dir.join("media"),
@@ -166,6 +178,9 @@ struct Simulated {
     site: Site,
     file: PathBuf,
     temporary: bool,
+    /// Port of the demo's broker, and the seed of the vehicles that connect to it.
+    #[cfg(feature = "fleet")]
+    vehicles: (u16, u64),
 }
 
 impl Board for Simulated {
@@ -193,6 +208,8 @@ impl Board for Simulated {
     }
 
     fn announce(&self, url: &str) {
+        #[cfg(feature = "fleet")]
+        vehicles::start(self.vehicles.0, self.vehicles.1);
         let gone = if self.temporary {
             ", which is removed at the end"
         } else {

@@ -38,12 +38,27 @@ use exit::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A child process is told by its first word, before any thread is there.
+    #[cfg(feature = "fleet")]
+    if let Some(args) = child("module-host") {
+        return match leitstand_fleet::module::host::HostArgs::parse(&args) {
+            Some(args) => leitstand_fleet::module::host::main(&args),
+            None => ExitCode::from(2),
+        };
+    }
     let cli = cli::Cli::parse();
     logging::start(&cli.command);
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// The words after `word`, when this process is such a child of the gateway.
+#[cfg(feature = "fleet")]
+fn child(word: &str) -> Option<Vec<std::ffi::OsString>> {
+    let mut args = std::env::args_os().skip(1);
+    (args.next()? == word).then(|| args.collect())
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {
@@ -57,7 +72,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         #[cfg(feature = "gas")]
         Command::Replay(args) => replay::run(&args),
-        #[cfg(feature = "gas")]
+        #[cfg(any(feature = "gas", feature = "fleet"))]
         Command::Import(args) => import(&args),
         #[cfg(feature = "gas")]
         Command::Scan(args) => scan::run(&args),
@@ -65,17 +80,18 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 }
 
 /// `leitstand import`: the converted configuration on STDOUT.
-#[cfg(feature = "gas")]
+#[cfg(any(feature = "gas", feature = "fleet"))]
 fn import(args: &cli::Import) -> Result<(), Failure> {
     let name = args.file.display().to_string();
     let refuse =
         |e: &dyn std::error::Error| Failure::because(leitstand_kit::Exit::Configuration, &name, e);
     let text = std::fs::read_to_string(&args.file).map_err(|e| refuse(&e))?;
-    let cli::Origin::Xmz = args.from;
-    exit::say(
-        leitstand_gas::import::xmz(&text)
-            .map_err(|e| refuse(&e))?
-            .trim_end(),
-    );
+    let converted = match args.from {
+        #[cfg(feature = "gas")]
+        cli::Origin::Xmz => leitstand_gas::import::xmz(&text).map_err(|e| refuse(&e))?,
+        #[cfg(feature = "fleet")]
+        cli::Origin::Fleet => leitstand_fleet::import::fleet(&text).map_err(|e| refuse(&e))?,
+    };
+    exit::say(converted.trim_end());
     Ok(())
 }

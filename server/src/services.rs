@@ -54,6 +54,15 @@ pub(crate) fn plans(
         let panel = leitstand_panel::Panel::new(cx, settings.clone(), media, ports);
         plans.push(Plan::new(move || panel.instance()));
     }
+    #[cfg(feature = "fleet")]
+    if let Some(settings) = &config.fleet {
+        // Module hosts are this program again; where it cannot be found, its name is.
+        let program = std::env::current_exe().unwrap_or_else(|_| "leitstand".into());
+        let fleet = leitstand_fleet::Fleet::new(cx, settings.clone(), program);
+        plans.push(
+            Plan::new(move || fleet.instance()).stop_within(std::time::Duration::from_secs(6)),
+        );
+    }
     if let Some(backup) = &config.backup {
         let keeper = crate::backup::keeper::Keeper::new(cx, backup.clone());
         plans.push(Plan::new(move || Box::new(keeper.clone())));

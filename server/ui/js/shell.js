@@ -13,6 +13,7 @@ const PAGES = [
   { path: "/", glyph: "home", label: () => t("nav.home"), service: null },
   { path: "/gas", glyph: "gas", label: () => t("nav.gas"), service: "gas" },
   { path: "/panel", glyph: "panel", label: () => t("nav.panel"), service: "panel" },
+  { path: "/fleet", glyph: "fleet", label: () => t("nav.fleet"), service: "fleet" },
   { path: "/events", glyph: "list", label: () => t("nav.events"), service: null },
 ];
 

@@ -17,7 +17,7 @@ export const ROLES = ["viewer", "operator", "engineer", "admin"];
 class Store extends EventTarget {
   site = null;
   me = null;
-  frames = { gas: null, panel: null };
+  frames = { gas: null, panel: null, fleet: null };
   link = { state: "connecting", since: Date.now() };
   traces = new Traces();
   #at = {};
@@ -31,11 +31,14 @@ class Store extends EventTarget {
   get panel() {
     return this.frames.panel;
   }
+  get fleet() {
+    return this.frames.fleet;
+  }
 
   /** Loads the site and follows the stream. Pages call it once. */
   async start() {
     await this.loadSite();
-    const stream = new Stream("/api/v1/stream?frames=gas,panel");
+    const stream = new Stream("/api/v1/stream?frames=gas,panel,fleet");
     stream.addEventListener("open", () => {
       this.#fresh = true;
       this.#link("live");

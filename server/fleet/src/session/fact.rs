@@ -188,11 +188,13 @@ pub enum Ended {
     LastDeviceGone,
     /// The gateway stopped, or the car was taken out.
     Stopped,
+    /// Somebody asked for it.
+    Restarted,
 }
 
 impl Ended {
     /// Every cause, for metrics.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "broker_lost",
         "replaced",
         "no_first_status",
@@ -204,6 +206,7 @@ impl Ended {
         "silent",
         "last_device_gone",
         "stopped",
+        "restarted",
     ];
 
     /// For labels and views.
@@ -221,13 +224,17 @@ impl Ended {
             Self::Silent => 8,
             Self::LastDeviceGone => 9,
             Self::Stopped => 10,
+            Self::Restarted => 11,
         }]
     }
 
     /// Whether somebody should look: a cause that a healthy vehicle does not give.
     #[must_use]
     pub const fn is_trouble(self) -> bool {
-        !matches!(self, Self::LastDeviceGone | Self::Stopped | Self::Replaced)
+        !matches!(
+            self,
+            Self::LastDeviceGone | Self::Stopped | Self::Replaced | Self::Restarted
+        )
     }
 }
 

@@ -282,6 +282,11 @@ impl Car {
         }
     }
 
+    /// Ends the session with a hint, so that the vehicle connects again.
+    pub fn restart(&mut self) {
+        self.end(Ended::Restarted, true, State::AwaitConnect);
+    }
+
     fn fact(&mut self, fact: Fact) {
         self.out.push_back(Output::Fact(fact));
     }
@@ -309,6 +314,9 @@ impl Car {
 
     /// Ends the session, if there is one, and goes to `next`. The hint tells the vehicle to connect again.
     fn end(&mut self, why: Ended, hint: bool, next: State) {
+        if self.session().is_none() {
+            return;
+        }
         let (mut session, missing) = match std::mem::replace(&mut self.state, next) {
             State::FirstStatuses(s) => (s.session, None),
             State::FirstResponses(s) => (s.session, None),

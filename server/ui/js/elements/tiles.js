@@ -106,6 +106,25 @@ function panelTile() {
   return node;
 }
 
+function fleetTile() {
+  const figure = h("p", { class: "figure" });
+  const rows = h("ul", { class: "rows" });
+  const node = tile(t("nav.fleet"), "/fleet", figure, rows);
+  node.update = (store) => {
+    const { cars, broker } = store.fleet;
+    const stale = store.stale("fleet");
+    const running = cars.filter((car) => car.state === "running").length;
+    const good = broker.up && !cars.some((car) => car.no_supported_device);
+    rebadge(node.tag, stale ? "stale" : good ? "good" : "fault", stale ? t("fleet.unknown") : broker.up ? t("fleet.broker_up") : t("fleet.broker_down"));
+    figure.replaceChildren(stale ? "–" : plain(running), h("small", null, ` ${t("fleet.running_of", { n: cars.length })}`));
+    follow(rows, cars.slice(0, 4), (car) => `${car.company}/${car.name}`, () => h("li", null, h("span", { class: "quiet" }), h("b")), (row, car) => {
+      say(row.firstChild, car.name);
+      say(row.lastChild, stale ? t("fleet.unknown") : tv("fleet_state", car.state));
+    });
+  };
+  return node;
+}
+
 function systemTile() {
   const rows = h("ul", { class: "rows" });
   const node = tile(t("system.title"), "/events", rows);
@@ -130,6 +149,7 @@ export function tiles(store) {
     if (store.gas.service) list.push({ id: "service", make: serviceTile });
   }
   if (store.panel) list.push({ id: "panel", make: panelTile });
+  if (store.fleet) list.push({ id: "fleet", make: fleetTile });
   if (store.site) list.push({ id: "system", make: systemTile });
   return list;
 }
