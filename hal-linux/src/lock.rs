@@ -4,7 +4,7 @@
 //! The file stays behind when the lock ends: removing it would let two programs lock two files of one name.
 
 use leitstand_core::hal::PortError;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, open};
 use rustix::io::Errno;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ impl Lock {
         let opened = match open(&path, flags, Mode::empty()) {
             Err(Errno::NOENT) => match open(&path, flags | OFlags::CREATE | OFlags::EXCL, made) {
                 Err(Errno::EXIST) => open(&path, flags, Mode::empty()),
-                made => made,
+                // Others must be able to read it whatever our umask is, or they take "locked" for "forbidden".
+                created => created.and_then(|file| fchmod(&file, made).map(|()| file)),
             },
             opened => opened,
         };

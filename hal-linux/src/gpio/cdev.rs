@@ -10,6 +10,9 @@ use gpiocdev::request::Builder;
 use rustix::io::Errno;
 use std::time::Duration;
 
+/// Bytes of a user's name that the kernel keeps, less the one that ends it.
+const NAME_MAX: usize = 31;
+
 /// A line that we drive. Free for others again when this is dropped.
 #[derive(Debug)]
 pub struct OutputLine {
@@ -128,11 +131,15 @@ fn request(
             lines: chip.lines,
         });
     }
+    let consumer: String = format!("leitstand {purpose}")
+        .chars()
+        .take(NAME_MAX)
+        .collect();
     let mut builder = Request::builder();
     prepare(
         builder
             .on_chip(&chip.path)
-            .with_consumer(format!("leitstand {purpose}"))
+            .with_consumer(consumer)
             .with_line(line),
     );
     match builder.request() {
