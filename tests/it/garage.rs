@@ -43,6 +43,11 @@ impl Garage {
         self.bus.handle()
     }
 
+    /// The device file of the line.
+    pub(crate) fn device(&self) -> std::path::PathBuf {
+        self.dir.path().join("rs485")
+    }
+
     /// CO at a sensor, in ppm; NO2 stays 0.
     pub(crate) fn co(&self, sensor: u8, ppm: f64) {
         match self.bus.handle().line().device(sensor) {
