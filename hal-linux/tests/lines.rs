@@ -3,7 +3,8 @@
 //! Switching lines of a machine that somebody uses is not a test. So these run only where `LEITSTAND_GUEST`
 //! says that the machine was made for them: `tests/arm64/gpio` boots one, with a PL061 of 8 lines, whose line 3
 //! is wired to the power button. Elsewhere each says that it was skipped.
-#![allow(clippy::unwrap_used)]
+// Printed for whoever watches the console: what was skipped, and when to press the button.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use embedded_hal::digital::{InputPin as _, OutputPin as _};
 use leitstand_core::hal::MainsSense as _;

@@ -80,8 +80,7 @@ pub struct BusConfig {
     /// Parity.
     #[serde(default)]
     pub parity: Parity,
-    /// Direction control of the transceiver. This version leaves RTS alone, as adapters that direct themselves need
-    /// it; another value warns.
+    /// Direction control of the transceiver, by the kernel where the port can; other adapters direct themselves.
     #[serde(default)]
     pub rts: Option<Rts>,
     /// How long to wait for an answer, in milliseconds, 50 to 2000.
