@@ -72,6 +72,12 @@ use crate::time::Duration;
 pub const BUCKET_MS: u64 = 5_000;
 /// An average is known once so much is covered, or 80 % of a shorter window. Reasoning: `monitor.md` 2.4.
 pub const KNOWN_MS: u64 = 60_000;
+/// A bucket of the exposure over a shift. Reasoning: the edge of 8 hours within 1 %.
+pub const DOSE_BUCKET_MS: u64 = 300_000;
+/// Buckets of a shift.
+pub const DOSE_BUCKETS: usize = 96;
+/// A shift: 8 hours, the reference of long-term exposure limits.
+pub const SHIFT_MS: u64 = 8 * 3600 * 1000;
 /// A sample counts at least so long without a successor. Reasoning: `monitor.md` 2.4.
 pub const HOLD_MIN: Duration = Duration::from_secs(15);
 /// A value older than so many cycles is stale; a sample is held so many cycles.

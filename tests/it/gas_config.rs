@@ -146,6 +146,8 @@ const MISTAKES: &[Mistake] = &[
     mistake("sensor = \"level2\"", "sensor = \"level1\"", "gas.cells[1].channel", "channel_twice").at("channel = 2\ngas = \"co\"\nunit = \"ppm\"\nrange_lo = 0\nrange_hi = 300\nwarmup_s = 0\n\n"),
     mistake("range_lo = 0", "range_lo = 400", "gas.cells[0].range_hi", "bad_range").at("range_hi = 300"),
     mistake("window_s = 900", "window_s = 901", "gas.zones[0].setpoints[0].window_s", "bad_window"),
+    mistake("quantity = \"average\"\nwindow_s = 900", "quantity = \"rate\"\nwindow_s = 90", "gas.zones[0].setpoints[0].window_s", "bad_window"),
+    mistake("quantity = \"average\"\nwindow_s = 900", "quantity = \"exposure\"\nwindow_s = 3600", "gas.zones[0].setpoints[0].window_s", "bad_window"),
     mistake("hysteresis = 5.0", "hysteresis = -1.0", "gas.zones[0].setpoints[0].hysteresis", "bad_hysteresis"),
     mistake("hysteresis = 5.0", "hysteresis = 30.0", "gas.zones[0].setpoints[0].hysteresis", "bad_hysteresis"),
     mistake("on = 150.0", "on = 301.0", "gas.zones[0].setpoints[2].on", "out_of_range"),

@@ -4,8 +4,9 @@
 //! buckets of 5 s that start at multiples of 5 s; a window is a whole number of buckets, the running one
 //! included. Each window keeps its running sum, so that neither a sample nor an average walks the ring.
 
+use super::dose::Dose;
 use super::status::Average;
-use crate::limits::{BUCKET_MS, KNOWN_MS};
+use crate::limits::{BUCKET_MS, KNOWN_MS, SHIFT_MS};
 use crate::time::{Duration, Instant};
 use crate::units::Concentration;
 
@@ -44,6 +45,7 @@ pub(super) struct History<const N: usize> {
     sums: [Sum; WINDOWS_MAX],
     /// Every bucket of the ring is empty.
     blank: bool,
+    pub(super) dose: Dose,
 }
 
 impl<const N: usize> History<N> {
@@ -62,6 +64,7 @@ impl<const N: usize> History<N> {
                 covered_ms: 0,
             }; WINDOWS_MAX],
             blank: true,
+            dose: Dose::new(),
         }
     }
 
@@ -116,6 +119,64 @@ impl<const N: usize> History<N> {
     /// at most one bucket after the running one unless [idle](Self::is_idle).
     pub(super) fn average(&self, now: Instant, at: usize, windows: &Windows) -> Average {
         let window_ms = u64::from(windows[at]) * BUCKET_MS;
+        let (weighted, covered_ms) = self.sum(now, at, windows);
+        let enough_ms = window_ms * 4 / 5;
+        Average {
+            mean: mean(weighted, covered_ms),
+            covered: Duration::from_millis(covered_ms),
+            partial: covered_ms < enough_ms,
+            known: covered_ms > 0 && covered_ms >= enough_ms.min(KNOWN_MS),
+        }
+    }
+
+    /// Change per minute between the two halves of the window at position `at`, whose half stands at `half`.
+    /// `None` until 80 % of each half are covered: what was not measured has no slope.
+    pub(super) fn rate(
+        &self,
+        now: Instant,
+        at: usize,
+        half: usize,
+        windows: &Windows,
+    ) -> Option<Concentration> {
+        let half_ms = u64::from(windows[half]) * BUCKET_MS;
+        let (whole, newer) = (self.sum(now, at, windows), self.sum(now, half, windows));
+        let older = (whole.0 - newer.0, whole.1.saturating_sub(newer.1));
+        if newer.1.min(older.1) < half_ms * 4 / 5 {
+            return None;
+        }
+        let (newer, older) = (mean(newer.0, newer.1)?, mean(older.0, older.1)?);
+        let change = i64::from(newer.as_milli()) - i64::from(older.as_milli());
+        let per_minute = crate::units::div_round(change * 60_000, i64::try_from(half_ms).ok()?);
+        i32::try_from(per_minute)
+            .ok()
+            .map(Concentration::from_milli)
+    }
+
+    /// Exposure over the window at position `at`, or over a shift without one. `None` while nothing is covered.
+    pub(super) fn exposure(
+        &self,
+        now: Instant,
+        at: Option<usize>,
+        windows: &Windows,
+    ) -> Option<Concentration> {
+        let ((weighted, covered_ms), span_ms) = match at {
+            Some(at) => (
+                self.sum(now, at, windows),
+                u64::from(windows[at]) * BUCKET_MS,
+            ),
+            None => {
+                let ms = now.as_millis();
+                let ahead = ms.min(self.sample.until).saturating_sub(self.sample.from);
+                let (weighted, covered) = self.dose.sum(ms);
+                let weighted = weighted + self.sample.value * ahead as i64;
+                ((weighted, covered + ahead), SHIFT_MS)
+            }
+        };
+        (covered_ms > 0).then(|| mean(weighted, span_ms)).flatten()
+    }
+
+    /// Weighted sum and covered ms of a window, as of `now`.
+    fn sum(&self, now: Instant, at: usize, windows: &Windows) -> (i64, u64) {
         let mut covered_ms = u64::from(self.sums[at].covered_ms);
         let mut weighted = self.sums[at].weighted;
         if number::<N>(now) >= self.end && covered_ms > 0 {
@@ -128,15 +189,10 @@ impl<const N: usize> History<N> {
             .as_millis()
             .min(self.sample.until)
             .saturating_sub(self.sample.from);
-        covered_ms += ahead;
-        weighted += self.sample.value * ahead as i64;
-        let enough_ms = window_ms * 4 / 5;
-        Average {
-            mean: mean(weighted, covered_ms),
-            covered: Duration::from_millis(covered_ms),
-            partial: covered_ms < enough_ms,
-            known: covered_ms > 0 && covered_ms >= enough_ms.min(KNOWN_MS),
-        }
+        (
+            weighted + self.sample.value * ahead as i64,
+            covered_ms + ahead,
+        )
     }
 
     /// Weighted sum and covered ms, as of `now`, of the bucket `age` buckets before the one that runs at `now`.
@@ -203,6 +259,7 @@ impl<const N: usize> History<N> {
         self.weighted[at] += weighted;
         self.covered[at] += span as u16;
         self.blank = false;
+        self.dose.add(self.sample.from, weighted, span);
         for (sum, &buckets) in self.sums.iter_mut().zip(windows) {
             if buckets > 0 {
                 sum.weighted += weighted;

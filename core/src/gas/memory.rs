@@ -4,15 +4,18 @@ use super::alarm::AlarmState;
 use super::index::CellSet;
 use super::ra_gas::Calibration;
 use super::status::Mode;
+use crate::limits::DOSE_BUCKETS;
 use heapless::Vec;
 
 /// Version of the saved form; a change of any type below counts it up.
-pub const MEMORY_VERSION: u8 = 1;
+pub const MEMORY_VERSION: u8 = 2;
+/// The version before exposures were kept, still understood.
+pub const MEMORY_WITHOUT_DOSES: u8 = 1;
 /// How much of the averages is saved. Reasoning: the longest window of a usual alarm is 15 minutes.
 pub const HISTORY_BUCKETS: usize = 180;
 /// Upper bound of [`Station::save`](super::Station::save) for a station of 64 cells, 64 set points, 64 outputs,
-/// 16 buses. Reasoning: 180 buckets of at most 13 bytes a cell (150 kB) and 16 kB for the rest.
-pub const SAVE_BYTES_MAX: usize = 64 * HISTORY_BUCKETS * 13 + 16 * 1024;
+/// 16 buses. Reasoning: 180 buckets of at most 13 bytes and 96 of at most 15 a cell (242 kB), and 16 kB for the rest.
+pub const SAVE_BYTES_MAX: usize = 64 * (HISTORY_BUCKETS * 13 + DOSE_BUCKETS * 15) + 16 * 1024;
 
 /// What survives a restart, without the averages' buckets (they follow it in the saved form).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

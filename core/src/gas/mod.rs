@@ -25,6 +25,7 @@ pub mod bump;
 pub mod calibrate;
 mod cell;
 pub mod command;
+mod dose;
 pub mod event;
 pub mod index;
 mod mean;

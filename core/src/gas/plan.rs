@@ -136,6 +136,29 @@ pub enum Quantity {
     Direct,
     /// The average over so many seconds; one of [`Plan::windows`].
     Average(u16),
+    /// The change per minute over so many seconds: mean of the newer half against mean of the older half. The
+    /// span, a multiple of 10, and its half are [`Plan::windows`]. Falling limits are negative.
+    Rate(u16),
+    /// Exposure: what was measured in the last [`EXPOSURE_SHORT_S`] or [`EXPOSURE_LONG_S`] seconds, divided by all
+    /// of that time. Time without a sample adds nothing.
+    Exposure(u16),
+}
+
+/// Short-term exposure: 15 minutes.
+pub const EXPOSURE_SHORT_S: u16 = 900;
+/// Long-term exposure: a shift of 8 hours.
+pub const EXPOSURE_LONG_S: u16 = 28_800;
+
+impl Quantity {
+    /// The entries of [`Plan::windows`] that it needs.
+    pub fn windows(self) -> impl Iterator<Item = u16> {
+        let (first, second) = match self {
+            Self::Direct | Self::Exposure(EXPOSURE_LONG_S) => (None, None),
+            Self::Average(seconds) | Self::Exposure(seconds) => (Some(seconds), None),
+            Self::Rate(seconds) => (Some(seconds), Some(seconds / 2)),
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 /// Which side of the limit is dangerous.

@@ -44,11 +44,11 @@ pub struct Station<
 > {
     plan: Plan<C, Z, S, O, B>,
     windows: Windows,
-    /// Position in `windows` of each set point's average.
-    window_of: [u8; S],
+    /// Positions in `windows` of what each set point averages over.
+    window_of: [[u8; 2]; S],
     /// Set points that compare the current value of a cell, one bit each.
     direct_of: [u64; C],
-    /// Set points that compare an average of a cell.
+    /// Set points that compare something over time of a cell.
     average_of: [u64; C],
     now: Instant,
     /// No deadline is earlier. A lower bound: readings move deadlines away without touching it.
@@ -111,16 +111,16 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
         for (buckets, &seconds) in windows.iter_mut().zip(&plan.windows) {
             *buckets = ((u64::from(seconds) * 1000 / BUCKET_MS) as u16).min(N as u16);
         }
-        let mut window_of = [0; S];
+        let mut window_of = [[0; 2]; S];
         let (mut direct_of, mut average_of) = ([0; C], [0; C]);
         for (at, set_point) in plan.set_points.iter().enumerate() {
+            let position = |seconds| plan.windows.iter().position(|&window| window == seconds);
+            for (kept, window) in window_of[at].iter_mut().zip(set_point.quantity.windows()) {
+                *kept = position(window).unwrap_or(0) as u8;
+            }
             let table = match set_point.quantity {
                 Quantity::Direct => &mut direct_of,
-                Quantity::Average(seconds) => {
-                    let position = plan.windows.iter().position(|&window| window == seconds);
-                    window_of[at] = position.unwrap_or(0) as u8;
-                    &mut average_of
-                }
+                Quantity::Average(_) | Quantity::Rate(_) | Quantity::Exposure(_) => &mut average_of,
             };
             for cell in set_point.cells.iter().filter(|cell| cell.at() < C) {
                 table[cell.at()] |= 1 << at;
@@ -550,5 +550,7 @@ pub(in crate::gas) mod bench;
 mod exhaustive;
 #[cfg(test)]
 mod operating;
+#[cfg(test)]
+mod over_time;
 #[cfg(test)]
 mod tests;

@@ -393,6 +393,20 @@ fn bump_test(site: &GasSite, cell: CellIndex, result: &BumpResult) -> Descriptio
     (result.change.name(), severity, text, data)
 }
 
+/// The entry of a flood of alarms that began or ended.
+pub(crate) fn flood(began: bool, count: usize) -> NewEvent {
+    let data = json!({"count": count});
+    if began {
+        return NewEvent::new(SERVICE, "AlarmFloodBegan")
+            .severity(Severity::Warning)
+            .text(format!("{count} alarms were raised within 10 minutes"))
+            .data(data);
+    }
+    NewEvent::new(SERVICE, "AlarmFloodEnded")
+        .text("The flood of alarms is over")
+        .data(data)
+}
+
 /// The entry of a self-test.
 pub(crate) fn self_test(checks: &[CheckResult]) -> NewEvent {
     let failed: Vec<&str> = checks.iter().filter(|c| !c.ok).map(|c| c.check).collect();

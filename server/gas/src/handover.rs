@@ -1,6 +1,7 @@
 //! From one configuration to the next within a run: what the evaluation of the old one leaves to the new one.
 
 use crate::persist::Notes;
+use crate::quality::Quality;
 use crate::site::GasSite;
 use leitstand_core::gas::SiteStation;
 use leitstand_core::gas::station::Moves;
@@ -14,6 +15,7 @@ pub(crate) struct Handover {
     pub(crate) notes: Notes,
     /// Since when simulated cells run.
     pub(crate) started: Instant,
+    pub(crate) quality: Quality,
     /// Number of the newest snapshot.
     pub(crate) snapshots: u64,
 }

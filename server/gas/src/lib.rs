@@ -21,6 +21,7 @@
 //! | `task` | the evaluation thread |
 //! | `persist` | runtime information: saved, loaded, caught up from the journal |
 //! | `self_test` | program image, memory, disk, clock: at the start and every day |
+//! | `quality` | floods, chattering and stale alarms |
 //! | `service` | threads started, watched, stopped; the safe state |
 //! | [`configuration`], `front`, `handover` | another configuration while it runs |
 //! | `hub` | long-lived handles behind the routes; carries out orders |
@@ -49,6 +50,7 @@ mod hub;
 pub mod import;
 mod metrics;
 mod persist;
+mod quality;
 pub mod records;
 pub mod register;
 pub mod replay;

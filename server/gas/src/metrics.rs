@@ -13,6 +13,7 @@ pub(crate) struct Meters {
     outputs: Vec<Gauge>,
     buses: Vec<BusMeters>,
     site: [Gauge; 5],
+    quality: [Gauge; 6],
     dropped: Counter,
     snapshots: Counter,
 }
@@ -166,6 +167,30 @@ impl Meters {
                     &none,
                 ),
             ],
+            quality: [
+                (
+                    "leitstand_gas_alarms_raised_10_min",
+                    "Alarms raised in 10 minutes.",
+                ),
+                (
+                    "leitstand_gas_alarms_raised_day",
+                    "Alarms raised in 24 hours.",
+                ),
+                ("leitstand_gas_alarm_flood", "1 during a flood of alarms."),
+                (
+                    "leitstand_gas_alarms_chattering",
+                    "Alarms raised three times in a minute.",
+                ),
+                (
+                    "leitstand_gas_alarms_stale",
+                    "Alarms that stand for more than a day.",
+                ),
+                (
+                    "leitstand_gas_self_test_ok",
+                    "1 after a self-test that passed; NaN before the first.",
+                ),
+            ]
+            .map(|(name, help)| gauge(name, help, &none)),
             dropped: metrics.counter(
                 "leitstand_gas_inputs_dropped_total",
                 "Inputs lost because the evaluation was too slow.",
@@ -220,6 +245,19 @@ impl Meters {
         horn.set(flag(snapshot.status.horn.on));
         operating.set(snapshot.service.operating_s as f64);
         days_left.set(f64::from(snapshot.service.days_left));
+        let quality = &snapshot.quality;
+        let self_test = snapshot.self_test.as_ref().map(|test| flag(test.ok));
+        let figures = [
+            quality.last_10_min as f64,
+            quality.last_day as f64,
+            flag(quality.flood),
+            quality.chattering.len() as f64,
+            quality.stale.len() as f64,
+            or_nan(self_test),
+        ];
+        for (gauge, figure) in self.quality.iter().zip(figures) {
+            gauge.set(figure);
+        }
         catch_up(&self.dropped, inbox.dropped());
         self.snapshots.inc();
     }

@@ -2,12 +2,13 @@
 
 use crate::facts::{self, decimal};
 use crate::persist::Notes;
+use crate::quality::{self, Figures};
 use crate::seam::BusReport;
 use crate::site::GasSite;
 use crate::view::{
     Alarm, AverageView, BumpView, Bus, CalibrationView, Cell, CheckView, Device, Horn, InputView,
-    NOTICE, Output, Overlay, Power, SelfTestView, ServiceView, SetPoint, Shown, Snapshot, Status,
-    Zone,
+    NOTICE, Output, Overlay, Power, QualityView, SelfTestView, ServiceView, SetPoint, Shown,
+    Snapshot, Status, Zone,
 };
 use leitstand_core::gas::plan::{Direction, Quantity};
 use leitstand_core::gas::status::{self as core, OverlayKind, Specials};
@@ -30,6 +31,7 @@ pub(crate) struct Source<'a> {
     pub(crate) unix_ms: i64,
     pub(crate) seq: u64,
     pub(crate) simulated: bool,
+    pub(crate) quality: Figures,
     pub(crate) self_test: Option<&'a SelfTestView>,
     pub(crate) config_drift: bool,
     pub(crate) config_version: u64,
@@ -62,7 +64,29 @@ impl Source<'_> {
             buses: self.buses(),
             power: self.power(),
             service: self.service(),
+            quality: self.alarm_quality(),
             self_test: self.self_test.cloned(),
+        }
+    }
+
+    fn alarm_quality(&self) -> QualityView {
+        let ids = |keys: &[AlarmKey]| keys.iter().map(|key| self.site.alarm_id(*key)).collect();
+        let stale: Vec<AlarmKey> = self
+            .site
+            .alarm_keys()
+            .filter(|key| {
+                self.station.alarm(*key).is_some_and(|alarm| {
+                    let age = alarm.since.map(|at| self.now.since(at));
+                    quality::is_stale(alarm.state.is_active(), age)
+                })
+            })
+            .collect();
+        QualityView {
+            last_10_min: self.quality.last_10_min,
+            last_day: self.quality.last_day,
+            flood: self.quality.flood,
+            chattering: ids(&self.quality.chattering),
+            stale: ids(&stale),
         }
     }
 
@@ -128,6 +152,8 @@ impl Source<'_> {
         let (quantity, window_s) = match plan.quantity {
             Quantity::Direct => ("direct", None),
             Quantity::Average(window) => ("average", Some(window)),
+            Quantity::Rate(window) => ("rate", Some(window)),
+            Quantity::Exposure(span) => ("exposure", Some(span)),
         };
         SetPoint {
             id: info.id.clone(),

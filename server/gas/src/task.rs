@@ -8,9 +8,11 @@ use crate::facts;
 use crate::handover::{Handover, Places};
 use crate::hub::Hub;
 use crate::persist::{self, Desk, Notes, Saved};
+use crate::quality::Quality;
 use crate::seam::{Wake, look};
 use crate::snapshot::Source;
 use crate::view::{Annotation, CheckResult, SelfTestView, ServiceDone};
+use leitstand_core::gas::event::AlarmChange;
 use leitstand_core::gas::memory::SAVE_BYTES_MAX;
 use leitstand_core::gas::plan::Function;
 use leitstand_core::gas::status::Mode;
@@ -87,6 +89,7 @@ pub(crate) struct Evaluation {
     /// The parameters as they were at the start.
     shadow: Box<SitePlan>,
     self_test: Option<SelfTestView>,
+    quality: Quality,
     notes: Notes,
     /// Entries that the next saved state contains.
     receipts: Vec<Pending>,
@@ -171,6 +174,7 @@ impl Evaluation {
         let mut this = Self::new(hub, cx, desk, heartbeat, station, now);
         this.notes = before.notes;
         this.started = before.started;
+        this.quality = before.quality;
         this.snapshots = before.snapshots;
         this.first_hands(now, |output| places.outputs[output].is_none());
         this
@@ -203,6 +207,7 @@ impl Evaluation {
             urgent: true,
             shadow: Box::new(station.plan().clone()),
             self_test: None,
+            quality: Quality::default(),
             station,
             hub,
             cx,
@@ -444,6 +449,14 @@ impl Evaluation {
             let _ = self.station.step(now, Input::Calendar(days));
             self.drain(None);
         }
+        if let Some(began) = self.quality.tick(now) {
+            let figures = self.quality.figures(now);
+            drop(
+                self.cx
+                    .events
+                    .record(facts::flood(began, figures.last_10_min)),
+            );
+        }
         self.changed = true;
     }
 
@@ -487,6 +500,11 @@ impl Evaluation {
                         .hands
                         .remove(&self.hub.site.outputs[output.at()].id);
                 }
+                EventKind::Alarm {
+                    key,
+                    change: AlarmChange::Raised,
+                    ..
+                } => self.quality.raised(event.at, key),
                 EventKind::ShutdownAdvised => {
                     self.urgent = true;
                     (self.hub.platform.shutdown)(&self.hub.site.shutdown_command);
@@ -551,6 +569,7 @@ impl Evaluation {
             unix_ms: self.cx.clock.wall().unix_ms,
             seq: self.snapshots,
             simulated: self.cx.site.simulated || self.hub.site.has_simulated(),
+            quality: self.quality.figures(now),
             self_test: self.self_test.as_ref(),
             config_drift: self.hub.config_drift,
             config_version: self.hub.config_version,
@@ -596,6 +615,7 @@ impl Evaluation {
                 station: self.station,
                 notes: self.notes,
                 started: self.started,
+                quality: self.quality,
                 snapshots: self.snapshots,
             });
         }

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub power: Power,
     /// Operating time and intervals.
     pub service: ServiceView,
+    /// How good the alarms are.
+    pub quality: QualityView,
     /// The newest self-test; null before the first.
     pub self_test: Option<SelfTestView>,
 }
@@ -154,9 +156,9 @@ pub struct SetPoint {
     pub zone: String,
     /// 1 to 4.
     pub stage: u8,
-    /// `direct` or `average`.
+    /// `direct`, `average`, `rate` (change per minute) or `exposure` (divided by the whole span).
     pub quantity: &'static str,
-    /// Length of the average.
+    /// What is looked at: of the average, the rate or the exposure.
     pub window_s: Option<u16>,
     /// `rising` or `falling`.
     pub direction: &'static str,
@@ -326,6 +328,21 @@ pub struct BumpView {
     pub peak: Option<f64>,
     /// Seconds until the window ends.
     pub left_s: u64,
+}
+
+/// How good the alarms are, after ISA-18.2. Counted since this start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QualityView {
+    /// Alarms raised in the last 10 minutes.
+    pub last_10_min: usize,
+    /// And in the last 24 hours.
+    pub last_day: usize,
+    /// More than 10 in 10 minutes, and not yet below 5.
+    pub flood: bool,
+    /// Ids of alarms that were raised three times within a minute.
+    pub chattering: Vec<String>,
+    /// Ids of alarms that have stood for more than a day.
+    pub stale: Vec<String>,
 }
 
 /// What the gateway found when it looked at itself.

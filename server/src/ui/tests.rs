@@ -291,3 +291,76 @@ fn the_pages_say_that_this_is_no_certified_controller() {
         assert!(text(&format!("/ui/js/pages/{page}.js")).contains("from \"../shell.js\""));
     }
 }
+
+/// Kinds that a service's sources name. Everything in upper camel case that is no event is listed here by hand, so
+/// that a new event cannot be forgotten.
+#[test]
+fn every_kind_of_event_has_a_sentence_in_both_languages() {
+    const NO_EVENTS: &[&str] = &[
+        "ActiveAck",
+        "ActiveUnack",
+        "CommandRefused",
+        "LatchedAck",
+        "LatchedUnack",
+        "MetzConnectAnalog420",
+        "OggS",
+        "OpusHead",
+        "RaGasCoMod",
+        "RaGasCoNo2Mod",
+        "RaGasNo2Mod",
+        "RtnUnack",
+    ];
+    fn walk(dir: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if name.contains("test") {
+                continue;
+            }
+            if path.is_dir() {
+                walk(&path, found);
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                found.extend(code.split('"').filter(|word| is_kind(word)).map(Into::into));
+            }
+        }
+    }
+    /// At least two words, each beginning with a capital.
+    fn is_kind(word: &str) -> bool {
+        let capitals = word.chars().filter(char::is_ascii_uppercase).count();
+        word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word.chars().all(|c| c.is_ascii_alphanumeric())
+            && capitals >= 2
+            && word.chars().any(|c| c.is_ascii_lowercase())
+            && !word
+                .as_bytes()
+                .windows(2)
+                .any(|w| w[0].is_ascii_uppercase() && w[1].is_ascii_uppercase())
+    }
+    let sentences = |path| -> BTreeSet<String> {
+        let lines = text(path)
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "));
+        lines
+            .filter_map(|line| line.split_once(": (").map(|(kind, _)| kind.to_owned()))
+            .collect()
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut kinds = BTreeSet::new();
+    for dir in ["gas/src", "panel/src", "kit/src", "../core/src/gas"] {
+        walk(&root.join(dir), &mut kinds);
+    }
+    kinds.retain(|kind| !NO_EVENTS.contains(&kind.as_str()));
+    assert!(kinds.len() > 60, "the search is broken: {kinds:?}");
+    let (en, de) = (
+        sentences("/ui/text/events.en.js"),
+        sentences("/ui/text/events.de.js"),
+    );
+    let missing: Vec<_> = kinds.difference(&en).collect();
+    assert!(
+        missing.is_empty(),
+        "recorded, but without a sentence: {missing:?}"
+    );
+    assert_eq!(en, de);
+}

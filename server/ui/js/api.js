@@ -12,16 +12,17 @@ export class Problem extends Error {
 /** Longest wait for an answer. Reasoning: reads answer in 50 ms; beyond 8 s a person has long pressed again. */
 const PATIENCE_MS = 8000;
 
-export async function request(method, path, body) {
+/** `headers` and `patience` (ms) for the few requests that need their own. */
+export async function request(method, path, body, { headers = {}, patience = PATIENCE_MS } = {}) {
   let response;
   try {
     response = await fetch(path, {
       method,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
+      headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
       credentials: "same-origin",
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(patience),
     });
   } catch (error) {
     throw new Problem(0, "unreachable", error.name === "TimeoutError" ? t("problem.timeout") : t("problem.unreachable"));
@@ -30,7 +31,9 @@ export async function request(method, path, body) {
   const answer = kind.includes("json") ? await response.json().catch(() => null) : null;
   if (!response.ok) {
     const detail = answer?.detail || answer?.title || t("problem.status", { status: response.status });
-    throw new Problem(response.status, answer?.code ?? "", detail);
+    const problem = new Problem(response.status, answer?.code ?? "", detail);
+    problem.answer = answer;
+    throw problem;
   }
   return answer;
 }

@@ -30,17 +30,22 @@ export const alarmName = (alarm) => (alarm.kind === "set_point" && alarm.stage ?
 /** CO, or CO averaged over 15 min. */
 function quantity(point, gas) {
   const cell = cellOf(gas, point.inputs?.[0]?.cell);
-  return `${cell ? formula(cell.gas) : point.id} ${point.quantity === "average" ? t("point.average", { window: windowOf(point.window_s) }) : ""}`.trim();
+  const over = point.window_s === null ? "" : windowOf(point.window_s);
+  const how = { average: t("point.average", { window: over }), rate: t("point.rate", { window: over }), exposure: t("point.exposure", { window: over }) };
+  return `${cell ? formula(cell.gas) : point.id} ${how[point.quantity] ?? ""}`.trim();
 }
 
 /** CO, averaged over 15 min, at or above 30 ppm. */
 export function condition(point, gas) {
-  return `${quantity(point, gas)} ${point.direction === "falling" ? "≤" : "≥"} ${plain(point.on)} ${unit(point.unit)}`;
+  return `${quantity(point, gas)} ${point.direction === "falling" ? "≤" : "≥"} ${plain(point.on)} ${pointUnit(point)}`;
 }
+
+/** The unit of what a set point compares: a rate is counted a minute. */
+const pointUnit = (point) => (point.quantity === "rate" ? t("point.per_minute", { unit: unit(point.unit) }) : unit(point.unit));
 
 export function pointValue(point, gas) {
   const cell = cellOf(gas, point.inputs?.[0]?.cell);
-  return `${number(point.value, digits(cell?.range_hi))} ${unit(point.unit)}`;
+  return `${number(point.value, digits(cell?.range_hi))} ${pointUnit(point)}`;
 }
 
 /** One line on an alarm, as short as it can be said. */

@@ -2,8 +2,8 @@
 
 use super::super::index::{OutputIndex, SetPointIndex, ZoneIndex};
 use super::{
-    Action, CellIndex, CellSet, Direction, Function, OutputPlan, Plan, PlanError, Quantity,
-    SetPointPlan,
+    Action, CellIndex, CellPlan, CellSet, Direction, EXPOSURE_LONG_S, EXPOSURE_SHORT_S, Function,
+    OutputPlan, Plan, PlanError, Quantity, SetPointPlan,
 };
 use crate::limits::BUCKET_MS;
 
@@ -109,9 +109,13 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
         if plan.vote_k == 0 || plan.vote_k > plan.cells.len() {
             report(PlanError::Vote(index));
         }
-        if let Quantity::Average(seconds) = plan.quantity
-            && !self.windows.contains(&seconds)
-        {
+        let known = |window| self.windows.contains(&window);
+        let fits = match plan.quantity {
+            Quantity::Direct | Quantity::Average(_) => true,
+            Quantity::Rate(seconds) => seconds.is_multiple_of(10),
+            Quantity::Exposure(seconds) => matches!(seconds, EXPOSURE_SHORT_S | EXPOSURE_LONG_S),
+        };
+        if !fits || !plan.quantity.windows().all(known) {
             report(PlanError::UnknownWindow(index));
         }
         if plan
@@ -150,7 +154,15 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
                 .iter()
                 .map(|cell| &self.cells[cell.at()])
         };
-        if cells().any(|cell| plan.on < cell.range_lo || plan.on > cell.range_hi) {
+        // A change may be a whole range a minute, up or down; standing still is no limit.
+        let outside = |cell: &CellPlan| match plan.quantity {
+            Quantity::Rate(_) => {
+                let range = cell.range_hi.as_milli().abs_diff(cell.range_lo.as_milli());
+                on == 0 || on.unsigned_abs() > range
+            }
+            _ => plan.on < cell.range_lo || plan.on > cell.range_hi,
+        };
+        if cells().any(outside) {
             report(PlanError::OutOfRange(index));
         }
         let mut kinds = cells().map(|cell| cell.kind);

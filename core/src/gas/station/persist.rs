@@ -3,13 +3,13 @@
 use super::{Instant, Station};
 use crate::gas::alarm::{Alarm, AlarmState};
 use crate::gas::command::{AlarmKey, Refusal};
-use crate::gas::index::CellSet;
+use crate::gas::index::{CellIndex, CellSet};
 use crate::gas::memory::{
-    AlarmMemory, CellMemory, HISTORY_BUCKETS, MEMORY_VERSION, Memory, MemoryError, OutputMemory,
-    RuntimeMemory, SetPointMemory,
+    AlarmMemory, CellMemory, HISTORY_BUCKETS, MEMORY_VERSION, MEMORY_WITHOUT_DOSES, Memory,
+    MemoryError, OutputMemory, RuntimeMemory, SetPointMemory,
 };
 use crate::gas::status::OverlayKind;
-use crate::limits::BUCKET_MS;
+use crate::limits::{BUCKET_MS, DOSE_BUCKET_MS, DOSE_BUCKETS};
 use crate::time::Duration;
 use crate::units::PerMille;
 
@@ -106,6 +106,9 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
                 length = write(&history.bucket(self.now, age), buffer, length)?;
             }
         }
+        for cell in self.cell_indices() {
+            length = self.save_dose(cell, buffer, length)?;
+        }
         Ok(length)
     }
 
@@ -121,21 +124,80 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
     /// Nothing was changed; the shell tries the previous generation.
     pub fn load(&mut self, bytes: &[u8], off_for: Option<Duration>) -> Result<(), MemoryError> {
         let (version, rest) = take::<u8>(bytes)?;
-        if version != MEMORY_VERSION {
+        if !(MEMORY_WITHOUT_DOSES..=MEMORY_VERSION).contains(&version) {
             return Err(MemoryError::Version(version));
         }
         let (memory, histories) = take::<Memory<C, S, O, B>>(rest)?;
         // Twice: the first pass only proves that the bytes decode to the end.
-        self.read_histories(histories, None)?;
+        self.read_over_time(version, histories, None)?;
         self.restore(&memory)?;
-        self.read_histories(histories, off_for)
+        self.read_over_time(version, histories, off_for)
     }
 
-    fn read_histories(
+    fn read_over_time(
         &mut self,
-        mut bytes: &[u8],
+        version: u8,
+        bytes: &[u8],
         off_for: Option<Duration>,
     ) -> Result<(), MemoryError> {
+        let mut rest = self.read_histories(bytes, off_for)?;
+        if version > MEMORY_WITHOUT_DOSES {
+            for cell in self.cell_indices() {
+                rest = self.read_dose(cell, rest, off_for)?;
+            }
+        }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(MemoryError::Corrupt)
+        }
+    }
+
+    /// The exposure over a shift: from the newest bucket to the oldest that holds something.
+    fn save_dose(
+        &self,
+        cell: CellIndex,
+        buffer: &mut [u8],
+        mut length: usize,
+    ) -> Result<usize, MemoryError> {
+        let dose = &self.cells[cell.at()].history.dose;
+        let now_ms = self.now.as_millis();
+        let held = (0..DOSE_BUCKETS)
+            .rev()
+            .find(|&age| dose.bucket(now_ms, age).1 > 0);
+        let buckets = held.map_or(0, |oldest| oldest as u8 + 1);
+        length = write(&buckets, buffer, length)?;
+        for age in 0..usize::from(buckets) {
+            length = write(&dose.bucket(now_ms, age), buffer, length)?;
+        }
+        Ok(length)
+    }
+
+    /// After a pause of unknown length exposure starts anew, like averages.
+    fn read_dose<'a>(
+        &mut self,
+        cell: CellIndex,
+        bytes: &'a [u8],
+        off_for: Option<Duration>,
+    ) -> Result<&'a [u8], MemoryError> {
+        let (buckets, mut bytes) = take::<u8>(bytes)?;
+        let shift = off_for.map(|span| (millis(span) / DOSE_BUCKET_MS) as usize);
+        for age in 0..usize::from(buckets) {
+            let (bucket, rest) = take::<(i64, u32)>(bytes)?;
+            bytes = rest;
+            if let Some(shift) = shift {
+                let dose = &mut self.cells[cell.at()].history.dose;
+                dose.restore(self.now.as_millis(), age.saturating_add(shift), bucket);
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn read_histories<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        off_for: Option<Duration>,
+    ) -> Result<&'a [u8], MemoryError> {
         let now = self.now;
         // A running bucket is never continued: at worst 5 s of the past count as older than they are.
         let shift = off_for.map(|span| millis(span).div_ceil(BUCKET_MS).max(1) as usize);
@@ -154,11 +216,7 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
                 }
             }
         }
-        if bytes.is_empty() {
-            Ok(())
-        } else {
-            Err(MemoryError::Corrupt)
-        }
+        Ok(bytes)
     }
 
     /// Takes over a memory without buckets; [`load`](Self::load) is this and the buckets.

@@ -8,7 +8,7 @@ use crate::gas::alarm::Alarm;
 use crate::gas::command::AlarmKey;
 use crate::gas::event::{AlarmChange, EventKind};
 use crate::gas::index::{CellIndex, CellSet, OutputIndex, SetPointIndex, ZoneIndex};
-use crate::gas::plan::{ActionMode, Direction, Function, OutputKind, Quantity};
+use crate::gas::plan::{ActionMode, Direction, EXPOSURE_LONG_S, Function, OutputKind, Quantity};
 use crate::gas::set_point::votes_needed;
 use crate::gas::status::{Health, Lamp, Level, Overlay, OverlayKind, Special, Specials};
 use crate::gas::zone;
@@ -99,11 +99,17 @@ impl<const C: usize, const Z: usize, const S: usize, const O: usize, const B: us
         let seen = &self.cells[cell.at()];
         match self.plan.set_points[set_point.at()].quantity {
             Quantity::Direct => seen.value(),
-            Quantity::Average(_) => {
-                let window = self.window_of[set_point.at()];
-                seen.history
-                    .average(now, usize::from(window), &self.windows)
-                    .value()
+            over_time => {
+                let [at, half] = self.window_of[set_point.at()].map(usize::from);
+                let (history, windows) = (&seen.history, &self.windows);
+                match over_time {
+                    Quantity::Rate(_) => history.rate(now, at, half, windows),
+                    Quantity::Exposure(EXPOSURE_LONG_S) => history.exposure(now, None, windows),
+                    Quantity::Exposure(_) => history.exposure(now, Some(at), windows),
+                    Quantity::Average(_) | Quantity::Direct => {
+                        history.average(now, at, windows).value()
+                    }
+                }
             }
         }
     }

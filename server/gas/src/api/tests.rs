@@ -135,6 +135,7 @@ async fn every_read_answers_and_absent_things_are_404() {
         "notice",
         "outputs",
         "power",
+        "quality",
         "self_test",
         "seq",
         "service",

@@ -382,14 +382,16 @@ pub struct SetPointConfig {
     /// What is compared.
     #[serde(default)]
     pub quantity: QuantityConfig,
-    /// Length of the average in seconds: a multiple of 5, 10 to 3600. 900 unless given. Only with `quantity = "average"`.
+    /// Seconds that are looked at. `average`: a multiple of 5, 10 to 3600; 900 unless given. `rate`: a multiple of
+    /// 20, 20 to 1800; 120 unless given. `exposure`: 900 (15 minutes) or 28800 (8 hours); 900 unless given.
     #[serde(default)]
-    #[schemars(range(min = 10, max = 3600))]
+    #[schemars(range(min = 10, max = 28800))]
     pub window_s: Option<u16>,
     /// Which side is dangerous.
     #[serde(default)]
     pub direction: DirectionConfig,
-    /// The limit, in the cells' unit: set when the value is at or beyond it.
+    /// The limit, in the cells' unit (for `rate` in units a minute, negative when falling): set when the value is
+    /// at or beyond it.
     #[schemars(range(min = -1000000.0, max = 1000000.0))]
     pub on: f64,
     /// Cleared only when the value is more than this on the safe side of the limit, 0 or more, in the cells' unit.
@@ -428,6 +430,10 @@ pub enum QuantityConfig {
     Direct,
     /// The time-weighted average over `window_s`.
     Average,
+    /// How fast it changes, in units a minute: the mean of the newer half of `window_s` against the older half.
+    Rate,
+    /// What was breathed: the sum over `window_s` divided by all of it; time without a reading adds nothing.
+    Exposure,
 }
 
 /// Which side of a limit is dangerous.

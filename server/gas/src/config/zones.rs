@@ -5,7 +5,9 @@ use super::check::{Checker, SetPointPath, list, small};
 use super::presets;
 use super::raw::{DirectionConfig, Gas, Preset, QuantityConfig, SetPointConfig, Unit};
 use crate::site::{SetPointInfo, ZoneInfo};
-use leitstand_core::gas::plan::{Direction, Quantity, SetPointPlan, ZonePlan};
+use leitstand_core::gas::plan::{
+    Direction, EXPOSURE_LONG_S, EXPOSURE_SHORT_S, Quantity, SetPointPlan, ZonePlan,
+};
 use leitstand_core::gas::{CellIndex, CellSet, SetPointIndex, ZoneIndex};
 use leitstand_kit::config::Path;
 use std::collections::HashMap;
@@ -207,56 +209,76 @@ impl Checker<'_> {
     }
 
     pub(super) fn quantity(&mut self, path: &Path, point: &SetPointConfig) -> Quantity {
-        if point.quantity == QuantityConfig::Direct {
-            if point.window_s.is_some() {
-                let message = "`window_s` means nothing with `quantity = \"direct\"`";
-                self.diags
-                    .warning(&path.key("window_s"), "unused_key", message);
-            }
-            return Quantity::Direct;
-        }
-        let window = point.window_s.unwrap_or(900);
+        let given = point.window_s;
         let path = path.key("window_s");
-        if !window.is_multiple_of(5) || !(10..=3600).contains(&window) {
-            self.diags
-                .error(
-                    &path,
-                    "bad_window",
-                    format!("{window} s cannot be averaged over"),
-                )
-                .allowed("a multiple of 5, 10 to 3600");
-            return Quantity::Direct;
-        }
-        let windows = &mut self.parts.plan.windows;
-        if !windows.contains(&window) {
-            if windows.is_full() {
-                // The windows that are only shown give way to those that alarm.
-                let used: Vec<u16> = self
-                    .parts
-                    .plan
-                    .set_points
-                    .iter()
-                    .filter_map(|s| match s.quantity {
-                        Quantity::Average(w) => Some(w),
-                        Quantity::Direct => None,
-                    })
-                    .collect();
-                if let Some(spare) = windows.iter().position(|w| !used.contains(w)) {
-                    windows.remove(spare);
+        let (quantity, fits, allowed) = match point.quantity {
+            QuantityConfig::Direct => {
+                if given.is_some() {
+                    let message = "`window_s` means nothing with `quantity = \"direct\"`";
+                    self.diags.warning(&path, "unused_key", message);
                 }
-            }
-            if windows.push(window).is_err() {
-                self.diags
-                    .error(
-                        &path,
-                        "too_many_windows",
-                        format!("{window} s is one window too many"),
-                    )
-                    .allowed("at most 8 different windows in a site");
                 return Quantity::Direct;
             }
+            QuantityConfig::Average => {
+                let window = given.unwrap_or(900);
+                let fits = window.is_multiple_of(5) && (10..=3600).contains(&window);
+                (
+                    Quantity::Average(window),
+                    fits,
+                    "a multiple of 5, 10 to 3600",
+                )
+            }
+            QuantityConfig::Rate => {
+                // Half of it must be a window of an average.
+                let window = given.unwrap_or(120);
+                let fits = window.is_multiple_of(20) && (20..=1800).contains(&window);
+                (Quantity::Rate(window), fits, "a multiple of 20, 20 to 1800")
+            }
+            QuantityConfig::Exposure => {
+                let span = given.unwrap_or(EXPOSURE_SHORT_S);
+                let fits = matches!(span, EXPOSURE_SHORT_S | EXPOSURE_LONG_S);
+                (Quantity::Exposure(span), fits, "900 or 28800")
+            }
+        };
+        if !fits {
+            let span = given.unwrap_or_default();
+            self.diags
+                .error(&path, "bad_window", format!("{span} s cannot be looked at"))
+                .allowed(allowed);
+            return Quantity::Direct;
         }
-        windows.sort_unstable();
-        Quantity::Average(window)
+        if quantity.windows().all(|window| self.window(&path, window)) {
+            self.parts.plan.windows.sort_unstable();
+            quantity
+        } else {
+            Quantity::Direct
+        }
+    }
+
+    /// Makes room for a window in the plan; says so when there is none.
+    fn window(&mut self, path: &Path, window: u16) -> bool {
+        let plan = &mut self.parts.plan;
+        if plan.windows.contains(&window) {
+            return true;
+        }
+        if plan.windows.is_full() {
+            // The windows that are only shown give way to those that alarm.
+            let used: Vec<u16> = plan
+                .set_points
+                .iter()
+                .flat_map(|s| s.quantity.windows())
+                .collect();
+            if let Some(spare) = plan.windows.iter().position(|w| !used.contains(w)) {
+                plan.windows.remove(spare);
+            }
+        }
+        let placed = plan.windows.push(window).is_ok();
+        if !placed {
+            let message = format!("{window} s is one window too many");
+            self.diags
+                .error(path, "too_many_windows", message)
+                .allowed("at most 8 different windows in a site; a rate takes two");
+        }
+        placed
     }
 }

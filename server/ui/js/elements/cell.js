@@ -9,6 +9,7 @@ import { store } from "../store.js";
 import { act } from "./act.js";
 import { ask } from "./ask.js";
 import { badge } from "./badge.js";
+import { bumpTest, calibrate, showRecords } from "./gas_at_cell.js";
 import "./spark.js";
 
 const base = (cell) => `/api/v1/gas/cells/${seg(cell.id)}`;
@@ -39,7 +40,10 @@ export function makeCell(first) {
   const actions = h("div", { class: "actions" },
     act(t("cell.inhibit"), { role: "engineer", run: () => inhibit(cell) }),
     act(t("cell.out"), { role: "engineer", run: () => takeOut(cell) }),
-    act(t("cell.back"), { role: "engineer", run: () => post(`${base(cell)}/return`) }));
+    act(t("cell.back"), { role: "engineer", run: () => post(`${base(cell)}/return`) }),
+    act(t("cell.calibrate"), { role: "engineer", run: () => calibrate(cell) }),
+    act(t("cell.bump"), { role: "engineer", run: () => bumpTest(cell) }),
+    act(t("cell.records"), { role: "viewer", run: () => showRecords(cell) }));
   const node = h("article", { class: "cell", id: `cell-${first.id}` }, name, h("div", { class: "marks" }, marks, age),
     h("div", { class: "reading" }, number_, spark), past, means,
     h("details", { class: "more" }, h("summary", null, t("cell.details")), facts, actions));
@@ -60,6 +64,7 @@ export function makeCell(first) {
     else if (cell.quality !== "good") tags.push(["note", tv("quality", cell.quality)]);
     if (cell.overlay) tags.push(["note", tv("overlay", cell.overlay.kind)]);
     else if (cell.inhibited) tags.push(["note", t("cell.inhibited")]);
+    if (cell.bump) tags.push(["note", t("bump.waits", { target: `${number(cell.bump.target, places)} ${unit(cell.unit)}`, left: span(cell.bump.left_s * 1000) })]);
     for (const warning of cell.warnings) tags.push(["note", tv("warning", warning)]);
     follow(marks, tags, ([tone, text]) => `${tone} ${text}`, ([tone, text]) => badge(tone, text));
     set(number_, "class", broken || silent ? "number broken" : "number");
@@ -98,6 +103,7 @@ function details(facts, cell, places) {
     [t("cell.gas"), formula(cell.gas)],
     [t("cell.range"), `${plain(cell.range_lo)} – ${plain(cell.range_hi)} ${unit(cell.unit)}`],
     [t("cell.raw"), plain(cell.raw)],
+    ...(cell.calibration ? [[t("cell.line"), t("cell.line_text", { adc: plain(cell.calibration.adc), zero: plain(cell.calibration.adc_zero), span: plain(cell.calibration.adc_span), gas: plain(cell.calibration.ppm_span) })]] : []),
     [t("cell.zones"), cell.zones.join(", ")],
     ...cell.averages.map((mean) => [`Ø ${windowOf(mean.window_s)}`, mean.value === null ? t("cell.unknown") : `${number(mean.value, places)} ${unit(cell.unit)}`]),
     ...(cell.overlay ? [[t("cell.overlay"), overlayText(cell.overlay)]] : []),

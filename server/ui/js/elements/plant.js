@@ -65,7 +65,7 @@ export function outputs() {
   return node;
 }
 
-function rowsCard(id, title, list, ...actions) {
+export function rowsCard(id, title, ...actions) {
   const rows = h("dl", { class: "rows" });
   const node = card(id, title, ...actions);
   node.append(rows);
@@ -76,7 +76,7 @@ function rowsCard(id, title, list, ...actions) {
 export function power() {
   const test = act(t("power.test"), { role: "engineer", run: () => post("/api/v1/gas/power/battery-test"), done: t("power.tested") });
   const state = badge("good", "");
-  const node = rowsCard("power", t("power.title"), null, state, test);
+  const node = rowsCard("power", t("power.title"), state, test);
   node.update = ({ power }) => {
     rebadge(state, power.state === "mains" ? "good" : power.state === "not_wired" ? "none" : "fault", tv("power_short", power.state), power.state === "mains" ? "mains" : "battery");
     show(test, power.state !== "not_wired");
@@ -103,7 +103,7 @@ async function serviceDone() {
 export function service() {
   const state = badge("good", "", "wrench");
   const done = act(t("service.done"), { role: "engineer", run: serviceDone });
-  const node = rowsCard("service", t("service.title"), null, state, done);
+  const node = rowsCard("service", t("service.title"), state, done);
   node.update = ({ service: now, uptime_s: uptime }) => {
     rebadge(state, now.state === "ok" ? "good" : "note", tv("service_state", now.state), "wrench");
     done.refresh(!store.stale("gas"));

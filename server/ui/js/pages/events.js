@@ -1,6 +1,7 @@
 // What happened: the journal, filtered, paged, and followed live.
 import { get } from "../api.js";
 import { stageTone } from "../describe.js";
+import { sentence } from "../entry.js";
 import { h, say, set, show } from "../dom.js";
 import { moment } from "../format.js";
 import { t, tv } from "../i18n.js";
@@ -81,7 +82,7 @@ function row(entry) {
     h("span", { class: "nowrap" }, time, entry.synced ? "" : h("abbr", { title: t("clock.unsynced") }, " ?")),
     badge(tone, tv("severity", entry.severity), glyph),
     h("span", null, tv("service_name", entry.service)),
-    h("div", null, h("div", null, entry.text || entry.kind), details(entry)),
+    h("div", null, h("div", null, sentence(entry)), details(entry)),
     h("span", null, entry.actor ?? ""),
   ];
   return h("tr", { "data-severity": entry.severity, "data-seq": entry.seq }, cells.map((cell, index) => h("td", { "data-head": heads[index] }, cell)));

@@ -9,6 +9,7 @@ import { verdict } from "../verdict.js";
 import { act, roleNote } from "../elements/act.js";
 import "../elements/alarms.js";
 import { badge } from "../elements/badge.js";
+import { configuration, quality } from "../elements/care.js";
 import { buses, outputs, power, service } from "../elements/plant.js";
 import { makeZone } from "../elements/zone.js";
 
@@ -25,7 +26,7 @@ const bar = h("section", { class: "card bar", "aria-label": t("gas.bar") },
 const list = document.createElement("ls-alarms");
 const alarms = h("section", { class: "card", "aria-labelledby": "alarms" }, h("header", null, h("h2", { id: "alarms" }, t("gas.alarms"))), list);
 const zones = h("div", { class: "column" });
-const plant = [outputs(), buses(), power(), service()];
+const plant = [outputs(), buses(), power(), service(), quality(), configuration()];
 const empty = h("p", { class: "card empty" }, t("verdict.connecting"));
 const page = h("div", { class: "column", hidden: true }, bar, alarms, zones, h("div", { class: "plant" }, plant));
 document.querySelector("main").append(empty, page);
