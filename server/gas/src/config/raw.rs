@@ -62,6 +62,10 @@ pub enum Preset {
     /// CO 30 and 60 ppm as 15-minute averages, 150 ppm direct and latching; NO2 3, 6 and 15 ppm likewise.
     #[default]
     Garage,
+    /// Factory settings of a centre for many gases, on current values: CO 30/60/120 (600/750/900 above 300 ppm), NO2
+    /// 7/10/15, NH3 30/50/70, Cl2 2/3/4, CO2 10000/15000/20000 ppm, CH4, C3H8 and H2 20/30/40 % LEL, R134a
+    /// 500/1000/1500 ppm, O2 19/16/14 % by volume falling. Stage 3 latches.
+    Factory,
     /// None: every zone lists its own.
     None,
 }

@@ -2,8 +2,8 @@
 
 use super::actions::{Wanted, resolve};
 use super::check::{Checker, SetPointPath, list, small};
-use super::presets;
-use super::raw::{DirectionConfig, Gas, Preset, QuantityConfig, SetPointConfig, Unit};
+use super::presets::{self, Candidate};
+use super::raw::{DirectionConfig, Preset, QuantityConfig, SetPointConfig, Unit};
 use crate::site::{SetPointInfo, ZoneInfo};
 use leitstand_core::gas::plan::{
     Direction, EXPOSURE_LONG_S, EXPOSURE_SHORT_S, Quantity, SetPointPlan, ZonePlan,
@@ -82,26 +82,33 @@ impl Checker<'_> {
                     "no_set_points",
                     "the zone has no set point and would never alarm",
                 )
-                .allowed("`[[gas.zones.setpoints]]`, or `preset = \"garage\"`");
+                .allowed("`[[gas.zones.setpoints]]`, or `preset = \"garage\"` or `\"factory\"`");
             return;
         }
-        let named: Vec<(String, Gas)> = cells
+        let preset = self.gas.preset;
+        let named: Vec<Candidate> = cells
             .iter()
             .map(|c| {
                 let info = &self.parts.cells[c.at()];
-                (info.id.clone(), info.gas)
+                Candidate {
+                    id: info.id.clone(),
+                    gas: info.gas,
+                    unit: info.unit,
+                    range_hi: info.range_hi,
+                }
             })
             .collect();
         let mut covered = false;
-        for point in presets::garage(&named) {
+        for point in presets::points(preset, &named) {
             covered = true;
             self.set_point(path, zone, &point);
         }
-        let foreign = named.iter().find(|(_, gas)| !presets::covers(*gas));
-        if let Some((id, gas)) = foreign {
+        let foreign = named.iter().find(|cell| !presets::covers(preset, cell));
+        if let Some(cell) = foreign {
             let message = format!(
-                "the preset has no set points for {} of `{id}`",
-                gas.as_str()
+                "the preset has no set points for {} of `{}`",
+                cell.gas.as_str(),
+                cell.id
             );
             self.diags
                 .error(path, "no_set_points", message)

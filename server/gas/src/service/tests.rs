@@ -481,3 +481,39 @@ async fn a_failed_self_test_is_a_special_state_until_it_is_cured() {
         .await;
     running.stop().await.unwrap();
 }
+
+/// `monitor.md` 10, start: three intervals that broke the original, and measurements, over ten restarts each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn golden_intervals_and_measurements_survive_ten_restarts() {
+    for days in [180, 200, 730] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = SITE
+            .replacen(
+                "[gas]",
+                &format!("[gas]\nservice_interval_days = {days}"),
+                1,
+            )
+            .replace(
+                "profile = \"constant\"",
+                "profile = \"constant\"\nlow = 21.0",
+            );
+        for start in 1..=10 {
+            let running = Running::start(dir.path(), &text);
+            // The window of five minutes: each restart moves what was measured by at most a bucket.
+            let covered = |s: &Snapshot| s.cells[0].averages[1].covered_s;
+            let snapshot = running
+                .until("a measurement", |s| s.cells[0].value == Some(21.0))
+                .await;
+            assert_eq!(snapshot.service.interval_days, days);
+            assert_eq!(snapshot.service.boot_count, start);
+            if start == 1 {
+                running
+                    .until("a second of measurements", |s| covered(s) >= 1.0)
+                    .await;
+            } else {
+                assert!(covered(&snapshot) >= 1.0, "{days} d, start {start}");
+            }
+            running.stop().await.unwrap();
+        }
+    }
+}
