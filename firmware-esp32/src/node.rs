@@ -5,7 +5,7 @@
 //! ```
 //!
 //! One combi sensor (two cells) and one relay module on one line. The same station that runs a garage on a Pi,
-//! with smaller tables; it needs about 110 kB, most of it half an hour of averages.
+//! with smaller tables; it needs about 70 kB, most of it half an hour of averages.
 
 use leitstand_core::gas::plan::{
     Action, ActionMode, BoardKind, CellPlan, Direction, OutputKind, OutputPlan, Quantity,
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn the_station_fits_into_a_microcontroller() {
         let bytes = size_of::<NodeStation>();
-        assert!((80_000..200_000).contains(&bytes), "{bytes}");
+        assert!((40_000..80_000).contains(&bytes), "{bytes}");
     }
 
     #[test]
