@@ -20,6 +20,7 @@
 //! | [`clock`], [`drive`] | monotonic and wall time; the one loop around a machine |
 //! | [`store`] | SQLite with one writer thread; [`store::state_file`] for what must survive a broken database |
 //! | [`events`] | the journal: hash chain, retention, query, CSV, subscription |
+//! | [`history`] | every reading, for years: recorder, rollups, ranges |
 //! | [`frames`] | latest state per service |
 //! | [`metrics`] | counters, gauges, histograms, text exposition |
 //! | [`config`] | all mistakes of a TOML file at once, with line and column; schema and reference |
@@ -40,6 +41,7 @@ pub mod drive;
 pub mod events;
 pub mod frames;
 pub mod health;
+pub mod history;
 pub mod metrics;
 pub mod service;
 pub mod store;

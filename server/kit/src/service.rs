@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     Clock, Events, Frames, Health, Metrics, NewEvent, Severity, Store, auth::access::Caller,
-    events::Pending,
+    events::Pending, history::Recorder,
 };
 
 /// One part of the gateway.
@@ -139,6 +139,8 @@ pub struct Context {
     pub site: Arc<Site>,
     /// Latest states for live pages.
     pub frames: Frames,
+    /// Takes readings to be kept.
+    pub history: Recorder,
 }
 
 impl Context {
@@ -185,6 +187,7 @@ impl Context {
                 ),
             );
         }
+        let history = Recorder::open(&store, &metrics);
         Ok(Self {
             clock,
             events,
@@ -195,6 +198,7 @@ impl Context {
             paths,
             site: Arc::new(site),
             frames: Frames::default(),
+            history,
         })
     }
 

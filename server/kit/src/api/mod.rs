@@ -37,12 +37,13 @@ impl<T> Page<T> {
     }
 }
 
-/// `/api/v1/events` (paged, CSV), `/api/v1/stream`, `/metrics`, `/healthz`.
+/// `/api/v1/events` (paged, CSV), `/api/v1/stream`, `/api/v1/history`, `/metrics`, `/healthz`.
 #[must_use]
 pub fn routes(cx: &Context) -> OpenApiRouter {
     events::routes(cx)
         .merge(stream::routes(cx))
         .merge(observe::routes(cx))
+        .merge(crate::history::routes::routes(cx))
 }
 
 #[cfg(test)]
