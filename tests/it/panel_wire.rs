@@ -208,6 +208,7 @@ fn plug_in(options: Options, offer: Offer) -> Cable {
         buttons: options.size,
         protocol: offer,
         lights_itself: options.kind != Kind::Original(Generation::A),
+        ..Config::default()
     };
     Cable {
         board: thread.handle(),

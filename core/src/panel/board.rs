@@ -34,7 +34,7 @@ use super::line::DeviceLines;
 use super::message::FromDevice;
 use super::name::BoardName;
 use super::{ButtonId, ButtonSet, PanelSize};
-use crate::limits::PANEL_FRAME_MAX;
+use crate::limits::{PANEL_BUTTONS_MAX, PANEL_FRAME_MAX};
 use crate::time::{Duration, Instant};
 
 /// A host that said PING and then nothing for this long is gone. Source: panel specification 3.6.
@@ -123,6 +123,8 @@ pub struct Board {
     config: Config,
     debouncer: Debouncer,
     light: Light,
+    /// The host's table of button positions, as far as it came.
+    positions: [u8; PANEL_BUTTONS_MAX],
     brightness: u8,
     name: BoardName,
     /// How many buttons there will be after the next start.
@@ -194,6 +196,7 @@ impl Board {
         Self {
             debouncer: Debouncer::new(config.debounce),
             light: Light::new(config.wiring.size(), config.lit_max),
+            positions: [0; PANEL_BUTTONS_MAX],
             brightness: config.brightness.min(100),
             name: config.name,
             buttons_next: config.wiring.size(),

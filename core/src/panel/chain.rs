@@ -169,6 +169,32 @@ impl Wiring {
     }
 }
 
+/// A table of button positions on its way to a board that keeps none; see [`Wiring::with_button_positions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ButtonPositions {
+    table: [u8; PANEL_BUTTONS_MAX],
+    size: PanelSize,
+}
+
+impl ButtonPositions {
+    /// Entry `id-1` is the position of button `id`.
+    ///
+    /// # Errors
+    /// As [`Wiring::with_button_positions`].
+    pub fn new(size: PanelSize, positions: &[u8]) -> Result<Self, WiringError> {
+        match Wiring::new(size).table(positions)? {
+            Positions::Table(table) => Ok(Self { table, size }),
+            Positions::Straight => Err(WiringError::Length),
+        }
+    }
+
+    /// One entry for each button.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.table[..usize::from(self.size.get())]
+    }
+}
+
 /// Puts the first bit back in front of what a mode-1 bus clocked in. The last clocked bit falls away: it
 /// is the level at the far end of the chain.
 pub fn rescue(first: bool, bytes: &mut [u8]) {

@@ -32,6 +32,8 @@ pub mod caps {
     pub const LOCAL: u16 = 1 << 3;
     /// Keeps its settings over a reset, on [`super::FromHost::Save`].
     pub const SETTINGS: u16 = 1 << 4;
+    /// Knows [`super::FromHost::LitMax`] and [`super::FromHost::Positions`].
+    pub const WIRING: u16 = 1 << 5;
 }
 
 /// Codes of [`FromDevice::Nak`].
@@ -234,7 +236,29 @@ pub enum FromHost {
         /// Comes back, once they are kept.
         tag: u8,
     },
+    /// Most LEDs that may be lit at once, for the power supply's sake. Only to boards with [`caps::WIRING`], as the
+    /// one that follows.
+    LitMax {
+        /// Comes back.
+        tag: u8,
+        /// 1..=100.
+        most: u8,
+    },
+    /// Where the buttons sit in the input chain, piece by piece. In force with the piece of the last button.
+    Positions {
+        /// Comes back.
+        tag: u8,
+        /// The button of the first entry.
+        first: u8,
+        /// How many entries count, 1..=20.
+        count: u8,
+        /// Positions, see [`super::chain::Wiring::with_button_positions`].
+        positions: [u8; POSITIONS],
+    },
 }
+
+/// Entries of [`FromHost::Positions`]. Reasoning: five pieces for a hundred buttons, each well below the body.
+pub const POSITIONS: usize = 20;
 
 /// A whole frame with its delimiter.
 pub type Frame = Vec<u8, PANEL_FRAME_MAX>;

@@ -48,6 +48,7 @@ use self::command::{Open, What};
 pub use self::event::{
     BoardEvent, BoardFault, BoardInfo, BoardStatus, ButtonEvent, Failure, OfflineCause, Protocol,
 };
+use super::chain::ButtonPositions;
 use super::frame::{self, Frames};
 use super::line::HostLines;
 use super::{ButtonId, ButtonSet, PanelSize, debounce};
@@ -68,6 +69,10 @@ pub struct Config {
     /// Whether the board lights its own LED at a press. `false` only for boards of generation A (firmware
     /// up to 2.3); then every press is answered with an LED command.
     pub lights_itself: bool,
+    /// Most LEDs the board may light at once, 1..=100; `None` leaves it to the board. v2 only.
+    pub lit_max: Option<u8>,
+    /// Where the buttons of a mis-wired panel sit; `None` leaves it to the board. v2 only.
+    pub positions: Option<ButtonPositions>,
 }
 
 impl Default for Config {
@@ -81,6 +86,8 @@ impl Default for Config {
             buttons,
             protocol: Offer::Auto,
             lights_itself: true,
+            lit_max: None,
+            positions: None,
         }
     }
 }
@@ -273,6 +280,9 @@ pub struct HostLink {
     brightness_due: bool,
     debounce: Option<debounce::Config>,
     debounce_due: bool,
+    lit_max_due: bool,
+    /// The first button whose position is still to be sent; 0 = none.
+    position_due: u8,
 
     // To be drained.
     send: Deque<u8, SEND_MAX>,
@@ -334,6 +344,8 @@ impl HostLink {
             brightness_due: false,
             debounce: None,
             debounce_due: false,
+            lit_max_due: false,
+            position_due: 0,
             send: Deque::new(),
             events: Deque::new(),
             events_lost: 0,
@@ -427,6 +439,8 @@ impl HostLink {
         self.crossed = false;
         self.brightness_due = self.brightness.is_some();
         self.debounce_due = self.debounce.is_some();
+        self.lit_max_due = self.config.lit_max.is_some();
+        self.position_due = u8::from(self.config.positions.is_some());
     }
 
     fn led_command(&self) -> LedCommand {

@@ -589,6 +589,30 @@ fn settings_are_said_again_after_a_reset() {
     );
 }
 
+/// The prototype of the panel specification 2.5, wired as it is, with a supply for one LED.
+#[test]
+fn a_mis_wired_board_plays_what_is_printed_on_its_buttons() {
+    let table = [15, 12, 13, 11, 10, 9, 8, 14, 7, 4];
+    let mut site = Site::new(Offer::Auto);
+    site.link = HostLink::new(link::Config {
+        lit_max: Some(1),
+        positions: super::chain::ButtonPositions::new(site.link.config().buttons, &table).ok(),
+        ..link::Config::default()
+    });
+    site.link(link::Input::Opened);
+    for _ in 0..2 {
+        site.wait(4000);
+        // Its second button is at position 12, where a board that is wired in order has its fourth.
+        site.press(4);
+        assert_eq!(site.current(), Some(2));
+        site.link(link::Input::Command(Command::AllOn));
+        site.wait(100);
+        assert_eq!(site.lit().len(), 1);
+        // A reset makes it forget; it is told again.
+        site.reboot();
+    }
+}
+
 #[test]
 fn service_commands_reach_the_board() {
     Site::both(|mut site| {

@@ -1,14 +1,13 @@
 //! `[panel]` of the configuration: the shape of the file, and what is left of it once checked.
-//!
-//! The current cap and the permutation of a mis-wired panel are settings of the board (its firmware); no message
-//! of either protocol carries them, so they are not here.
 
 use std::{sync::Arc, time::Duration};
 
 use leitstand_core::{
     limits::{PANEL_BOARDS_MAX, PANEL_MEDIA_MAX},
     panel::{
-        PanelSize, debounce, link,
+        PanelSize,
+        chain::{ButtonPositions, WiringError},
+        debounce, link,
         playback::{self, MayEnd, MediaId},
     },
 };
@@ -91,6 +90,19 @@ pub struct BoardConfig {
     /// Whether the board lights its own LED at a press. `false` for firmware up to 2.3.
     #[serde(default = "yes")]
     pub lights_itself: bool,
+    /// Most LEDs that may be lit at once, 1 to 100: what the supply of the board can bear. Left out: as the firmware
+    /// has it, 16. More than these light group after group. Needs firmware on protocol v2.
+    #[schemars(range(min = 1, max = 100))]
+    pub lit_max: Option<u8>,
+    /// Current of one LED in milliamperes, 1 to 100. With `supply_ma` it is checked that `lit_max` LEDs can be borne.
+    #[schemars(range(min = 1, max = 100))]
+    pub led_ma: Option<u16>,
+    /// What the supply of the board gives its LEDs, in milliamperes, 1 to 10000.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub supply_ma: Option<u16>,
+    /// For mis-wired panels: the place of each button in the input chain, button 1 first, counted from 0 at the last
+    /// bit that is clocked in. Left out: as the firmware has it. Needs firmware on protocol v2.
+    pub positions: Option<Vec<u8>>,
     /// `auto` offers the checked binary protocol and falls back to text; `text` never offers it.
     #[serde(default)]
     pub protocol: ProtocolChoice,
@@ -371,7 +383,11 @@ fn check_board(
             )
             .suggest(format!("id_offset = {}", range(other).1));
     }
+    let lit_max = check_current(board, at, diags);
+    let positions = check_positions(board, buttons, at, diags);
     let link = link::Config {
+        lit_max,
+        positions,
         buttons,
         protocol: match board.protocol {
             ProtocolChoice::Auto => link::Offer::Auto,
@@ -389,6 +405,73 @@ fn check_board(
         id_offset: board.id_offset,
     };
     Some((settings, place))
+}
+
+/// Most LEDs of a board whose configuration does not say: the firmware's own cap.
+const FIRMWARE_LIT_MAX: u8 = 16;
+
+/// The current cap: as said, else what the supply can bear where that is less than the firmware's.
+fn check_current(board: &BoardConfig, at: &Path, diags: &mut Diagnostics) -> Option<u8> {
+    let (led, supply) = match (board.led_ma, board.supply_ma) {
+        (Some(led), Some(supply)) => (led, supply),
+        (None, None) => return board.lit_max,
+        (Some(_), None) | (None, Some(_)) => {
+            diags.error(
+                at,
+                "incomplete_current",
+                "led_ma and supply_ma are of use together only",
+            );
+            return board.lit_max;
+        }
+    };
+    let most = supply / led.max(1);
+    if most == 0 {
+        diags.error(
+            &at.key("supply_ma"),
+            "too_little_current",
+            format!("{supply} mA do not light one LED of {led} mA"),
+        );
+    } else if let Some(lit_max) = board.lit_max.filter(|lit| u16::from(*lit) > most) {
+        diags
+            .error(
+                &at.key("lit_max"),
+                "too_much_current",
+                format!(
+                    "{lit_max} LEDs of {led} mA take {} mA, the supply gives {supply}",
+                    u32::from(lit_max) * u32::from(led)
+                ),
+            )
+            .suggest(format!("lit_max = {most}"));
+    }
+    let most = u8::try_from(most).unwrap_or(100).min(100);
+    board
+        .lit_max
+        .or_else(|| Some(most).filter(|most| *most < FIRMWARE_LIT_MAX))
+}
+
+fn check_positions(
+    board: &BoardConfig,
+    buttons: PanelSize,
+    at: &Path,
+    diags: &mut Diagnostics,
+) -> Option<ButtonPositions> {
+    let table = board.positions.as_ref()?;
+    let text = match ButtonPositions::new(buttons, table) {
+        Ok(positions) => return Some(positions),
+        Err(WiringError::Length) => format!(
+            "{} positions for {} buttons; each button needs one",
+            table.len(),
+            buttons.get()
+        ),
+        Err(WiringError::Beyond(position)) => format!(
+            "position {position} is beyond the chain of {} chips, whose last is {}",
+            buttons.chips(),
+            buttons.chips() * 8 - 1
+        ),
+        Err(WiringError::Twice(position)) => format!("position {position} is named twice"),
+    };
+    diags.error(&at.key("positions"), "bad_positions", text);
+    None
 }
 
 #[cfg(test)]
@@ -415,7 +498,7 @@ mod tests {
     }
 
     fn mistakes(section: &str) -> Vec<(String, String)> {
-        of(section).expect_err("this should be refused")
+        of(section).expect_err(&format!("{section} should be refused"))
     }
 
     const WALL: &str = "[[panel.boards]]\nname = 'wall'\nport = '/dev/ttyACM0'\n";
@@ -486,5 +569,46 @@ mod tests {
         );
         let found = mistakes("[[panel.boards]]\nname = 'wall'\nport = 'usb:nope'\n");
         assert_eq!(found, [("panel.boards[0].port".into(), "bad_port".into())]);
+    }
+
+    #[test]
+    fn the_current_and_the_wiring_of_a_board_are_checked() {
+        let board = |more: &str| of(&format!("{WALL}{more}")).map(|s| s.boards[0].link);
+        assert_eq!(board("lit_max = 4").unwrap().lit_max, Some(4));
+        // 100 mA bear eight LEDs of 12 mA; 500 mA bear more than the firmware lights anyway.
+        let with = |supply| board(&format!("led_ma = 12\nsupply_ma = {supply}"));
+        assert_eq!(with(100).unwrap().lit_max, Some(8));
+        assert_eq!(with(500).unwrap().lit_max, None);
+        let table = "positions = [15, 12, 13, 11, 10, 9, 8, 14, 7, 4]";
+        let positions = board(table).unwrap().positions.unwrap();
+        assert_eq!(positions.as_slice(), [15, 12, 13, 11, 10, 9, 8, 14, 7, 4]);
+        for (more, key, code) in [
+            ("led_ma = 5", "", "incomplete_current"),
+            (
+                "led_ma = 20\nsupply_ma = 10",
+                ".supply_ma",
+                "too_little_current",
+            ),
+            (
+                "lit_max = 30\nled_ma = 5\nsupply_ma = 100",
+                ".lit_max",
+                "too_much_current",
+            ),
+            ("positions = [1, 2]", ".positions", "bad_positions"),
+            (
+                "positions = [0, 1, 2, 3, 4, 5, 6, 7, 8, 8]",
+                ".positions",
+                "bad_positions",
+            ),
+            (
+                "positions = [0, 1, 2, 3, 4, 5, 6, 7, 8, 16]",
+                ".positions",
+                "bad_positions",
+            ),
+        ] {
+            let expected = (format!("panel.boards[0]{key}"), code.to_owned());
+            let found = mistakes(&format!("{WALL}{more}"));
+            assert!(found.contains(&expected), "{more}: {found:?}");
+        }
     }
 }

@@ -538,4 +538,52 @@ mod tests {
         post.method = Method::POST;
         assert_eq!(accept(&mut post).err().unwrap().status, 405);
     }
+
+    /// G-WS-10 with all of its sixty seconds, in the time of the test. "Within budget" is "at once": no time passes
+    /// between a publication and its last byte at the client that reads.
+    #[tokio::test(start_paused = true)]
+    async fn g_ws_10_a_client_that_reads_nothing_for_a_minute_delays_nobody() {
+        use crate::fanout::{ClientId, Fanout};
+        const PAUSE: Duration = Duration::from_millis(600);
+        let (ours, _never_read) = Transport::pair().unwrap();
+        let stalled = Outbox::new(ours);
+        let (ours, mut browser) = Transport::pair().unwrap();
+        let lively = Outbox::new(ours);
+        let (sender, _messages) = mpsc::channel::<()>(1);
+        let read = |outbox: Arc<Outbox>| {
+            let sender = sender.clone();
+            tokio::spawn(async move { serve(&outbox, Vec::new(), &sender, |_| None).await })
+        };
+        let (ended, _task) = (read(stalled.clone()), read(lively.clone()));
+        let mut fanout = Fanout::default();
+        fanout.join(ClientId(1), stalled);
+        fanout.join(ClientId(2), lively);
+        let (mut dropped, mut got) = (Vec::new(), 0);
+        let play = format!(r#"{{"type":"play","id":7,"caption":"{}"}}"#, "x".repeat(90));
+        let begun = Instant::now();
+        for _ in 0..100 {
+            fanout.publish(&Frames::text([r#"{"type":"stop"}"#, &play]), &mut dropped);
+            let at = Instant::now();
+            let mut of_this_press = 0;
+            while of_this_press < 2 {
+                // Frames of this test are short: one byte of length.
+                let mut head = [0; 2];
+                browser.read_exact(&mut head).await.unwrap();
+                let mut payload = vec![0; head[1].into()];
+                browser.read_exact(&mut payload).await.unwrap();
+                match head[0] {
+                    0x89 => browser.write_all(&masked(0x8a, b"")).await.unwrap(),
+                    _ => of_this_press += 1,
+                }
+            }
+            assert_eq!(Instant::now(), at, "somebody waited");
+            got += of_this_press;
+            tokio::time::sleep(PAUSE).await;
+        }
+        assert_eq!((got, begun.elapsed()), (200, 100 * PAUSE));
+        // Two pings without a sign of life; its place is free after three quarters of a minute.
+        assert_eq!(ended.await.unwrap(), Gone::Silent);
+        assert_eq!(dropped, [(ClientId(1), Gone::Silent)]);
+        assert_eq!(fanout.len(), 1);
+    }
 }

@@ -101,7 +101,7 @@ impl Script<'_> {
     fn host_frame(&mut self) -> frame::FromHost {
         use frame::FromHost as M;
         let (kind, tag, id) = (self.byte(), self.byte(), self.byte());
-        match kind % 12 {
+        match kind % 14 {
             0 => M::Hello { proto: tag },
             1 => M::Ping { nonce: id.into() },
             2 => M::LedSet { tag, id },
@@ -116,6 +116,13 @@ impl Script<'_> {
                 on: id & 1 != 0,
             },
             10 => M::CountersReset { tag },
+            11 => M::LitMax { tag, most: id },
+            12 => M::Positions {
+                tag,
+                first: id,
+                count: self.byte(),
+                positions: std::array::from_fn(|_| self.byte()),
+            },
             _ => M::Debounce {
                 tag,
                 stable: id & 1 != 0,
@@ -178,6 +185,8 @@ impl Host {
                 Offer::TextOnly
             },
             lights_itself: first & 2 == 0,
+            lit_max: (first & 4 == 0).then_some(first & 15),
+            positions: None,
         };
         let link = HostLink::new(config);
         let mut host = Self {

@@ -190,7 +190,9 @@ impl Board {
             | M::CountersReset { tag }
             | M::Debounce { tag, .. }
             | M::Buttons { tag, .. }
-            | M::Name { tag, .. } => match self.carry_out(now, message) {
+            | M::Name { tag, .. }
+            | M::LitMax { tag, .. }
+            | M::Positions { tag, .. } => match self.carry_out(now, message) {
                 Ok(()) => Frame::Ack { tag },
                 Err(code) => Frame::Nak { tag, code },
             },
@@ -226,9 +228,41 @@ impl Board {
                 self.buttons_next = PanelSize::new(count).ok_or(nak::LIMIT)?;
             }
             M::Name { name, .. } => self.name = name,
+            M::LitMax {
+                most: most @ 1..=100,
+                ..
+            } => self.light.set_lit_max(most),
+            M::LitMax { .. } => return Err(nak::LIMIT),
+            M::Positions {
+                first,
+                count,
+                positions,
+                ..
+            } => {
+                let piece = positions.get(..usize::from(count)).ok_or(nak::LIMIT)?;
+                self.wire(first, piece)?;
+            }
             M::Hello { .. } | M::Ping { .. } | M::StatusReq | M::Save { .. } => {
                 return Err(nak::UNKNOWN);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a piece of the table of positions; in force once the last button has its own.
+    fn wire(&mut self, first: u8, piece: &[u8]) -> Result<(), u8> {
+        let begin = self.number(first)?.index();
+        let end = begin + piece.len();
+        let size = usize::from(self.config.wiring.size().get());
+        let place = self.positions.get_mut(begin..end).ok_or(nak::LIMIT)?;
+        place.copy_from_slice(piece);
+        if piece.is_empty() || end > size {
+            return Err(nak::LIMIT);
+        }
+        if end == size {
+            let wiring = self.config.wiring.clone();
+            let wired = wiring.with_button_positions(&self.positions[..size]);
+            self.config.wiring = wired.map_err(|_| nak::LIMIT)?;
         }
         Ok(())
     }

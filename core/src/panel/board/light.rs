@@ -32,6 +32,10 @@ impl Light {
         }
     }
 
+    pub(super) fn set_lit_max(&mut self, lit_max: u8) {
+        self.lit_max = usize::from(lit_max).max(1);
+    }
+
     pub(super) fn selected(&self) -> Option<ButtonId> {
         self.selected
     }

@@ -64,7 +64,7 @@ impl Board {
     /// What this board can do, see [`frame::caps`].
     pub(super) const fn caps(&self) -> u16 {
         use frame::caps;
-        let always = caps::BRIGHTNESS | caps::TEST | caps::DEBOUNCE | caps::LOCAL;
+        let always = caps::BRIGHTNESS | caps::TEST | caps::DEBOUNCE | caps::LOCAL | caps::WIRING;
         if self.config.keeps_settings {
             always | caps::SETTINGS
         } else {

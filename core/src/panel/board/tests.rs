@@ -540,7 +540,7 @@ fn hello_switches_both_directions_after_its_line() {
     let mut bench = Bench::new(10);
     bench.say(b"HELLO 2\n");
     assert!(bench.board.speaks_v2());
-    assert_eq!(bench.told(), "HELLO 2 10 10 000f 00000007\n");
+    assert_eq!(bench.told(), "HELLO 2 10 10 002f 00000007\n");
     bench.press(3);
     bench.release(3);
     let frames = bench.frames();

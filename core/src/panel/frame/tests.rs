@@ -179,10 +179,17 @@ fn variants_keep_their_numbers() {
             name: BoardName::DEFAULT,
         },
         FromHost::Save { tag: 0 },
+        FromHost::LitMax { tag: 0, most: 16 },
+        FromHost::Positions {
+            tag: 0,
+            first: 1,
+            count: 1,
+            positions: [0; POSITIONS],
+        },
     ];
     assert_eq!(
         host.map(|message| first(encode(&message))),
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
     );
 }
 
@@ -205,6 +212,15 @@ fn no_message_exceeds_the_body() {
         crc_err: u16::MAX,
         stuck: 255,
     };
+    let positions = FromHost::Positions {
+        tag: 255,
+        first: 100,
+        count: 20,
+        positions: [255; POSITIONS],
+    };
+    let mut frame = encode(&positions);
+    assert_eq!(frame.pop(), Some(0));
+    assert_eq!(decode(&mut frame), Ok(positions));
     let name = BoardName::new(&"n".repeat(32)).unwrap();
     let mut named = encode(&FromHost::Name { tag: 255, name });
     assert_eq!(named.pop(), Some(0));

@@ -6,6 +6,7 @@ use super::{
     ANSWER, BoardEvent, Command, Failure, HostLink, LedCommand, OFFER, Protocol, State, bump,
 };
 use crate::limits::PANEL_DEVICE_LINE_MAX;
+use crate::panel::chain::ButtonPositions;
 use crate::panel::debounce::{self, Mode};
 use crate::panel::frame;
 use crate::panel::message::{ErrorCode, FromHost};
@@ -29,6 +30,9 @@ pub(super) enum What {
     Led(LedCommand),
     Brightness(u8),
     Debounce(debounce::Config),
+    LitMax(u8),
+    /// The piece of the table that begins with this button.
+    Positions(u8),
     Service(Command),
     /// `HELLO 2`.
     Offer,
@@ -51,13 +55,26 @@ impl What {
             Self::Service(Command::ResetCounters) => FromHost::QReset,
             Self::Offer => FromHost::Hello(frame::VERSION),
             Self::Version => FromHost::Version,
-            // Text has no word for it.
-            Self::Debounce(_) => return None,
+            // Text has no word for them that every board knows.
+            Self::Debounce(_) | Self::LitMax(_) | Self::Positions(_) => return None,
         })
     }
 
-    fn frame(self, tag: u8) -> Option<frame::FromHost> {
+    fn frame(self, tag: u8, table: Option<&ButtonPositions>) -> Option<frame::FromHost> {
         Some(match self {
+            Self::LitMax(most) => frame::FromHost::LitMax { tag, most },
+            Self::Positions(first) => {
+                let rest = table?.as_slice().get(usize::from(first) - 1..)?;
+                let mut positions = [0; frame::POSITIONS];
+                let count = rest.len().min(frame::POSITIONS);
+                positions[..count].copy_from_slice(&rest[..count]);
+                frame::FromHost::Positions {
+                    tag,
+                    first,
+                    count: count as u8,
+                    positions,
+                }
+            }
             Self::Led(LedCommand::Set(id) | LedCommand::Pressed(id)) => {
                 frame::FromHost::LedSet { tag, id: id.get() }
             }
@@ -116,6 +133,9 @@ impl HostLink {
                 self.transmit(now, What::Debounce(config), false);
             }
         }
+        if protocol == Protocol::V2 && self.caps & frame::caps::WIRING != 0 {
+            self.flush_wiring(now);
+        }
         while !self.open.is_full() && !self.asks_version() {
             let Some(command) = self.commands.pop_front() else {
                 break;
@@ -130,6 +150,27 @@ impl HostLink {
         if unknown && self.open.is_empty() && self.ping.is_none() {
             self.version_asked = true;
             self.transmit(now, What::Version, false);
+        }
+    }
+
+    /// The current cap, then the positions; one piece after the other, since only the last puts them in force.
+    fn flush_wiring(&mut self, now: Instant) {
+        if self.lit_max_due && !self.open.is_full() {
+            self.lit_max_due = false;
+            if let Some(most) = self.config.lit_max {
+                self.transmit(now, What::LitMax(most), false);
+            }
+        }
+        let sending = |open: &Open| matches!(open.what, What::Positions(_));
+        if self.position_due > 0 && !self.open.is_full() && !self.open.iter().any(sending) {
+            let first = self.position_due;
+            let next = first + frame::POSITIONS as u8;
+            self.position_due = if next <= self.config.buttons.get() {
+                next
+            } else {
+                0
+            };
+            self.transmit(now, What::Positions(first), false);
         }
     }
 
@@ -151,7 +192,7 @@ impl HostLink {
         self.tag = self.tag.wrapping_add(1);
         let tag = self.tag;
         if self.state == State::Online(Protocol::V2) {
-            let Some(message) = what.frame(tag) else {
+            let Some(message) = what.frame(tag, self.config.positions.as_ref()) else {
                 return;
             };
             self.put(&frame::encode(&message));
@@ -194,12 +235,23 @@ impl HostLink {
     fn unanswered(&mut self, now: Instant, open: Open) {
         match open.what {
             What::Led(_) => self.led_failed(now, open),
-            What::Brightness(_) | What::Debounce(_) | What::Service(_) if !open.again => {
+            What::Brightness(_)
+            | What::Debounce(_)
+            | What::LitMax(_)
+            | What::Positions(_)
+            | What::Service(_)
+                if !open.again =>
+            {
                 self.again(now, open.what)
             }
             What::Service(command) => self.tell(BoardEvent::Failed(command, Failure::Timeout)),
             // The offer has its own deadline; the others are of no consequence.
-            What::Offer | What::Version | What::Brightness(_) | What::Debounce(_) => {}
+            What::Offer
+            | What::Version
+            | What::Brightness(_)
+            | What::Debounce(_)
+            | What::LitMax(_)
+            | What::Positions(_) => {}
         }
     }
 
@@ -221,6 +273,8 @@ impl HostLink {
             (_, What::Led(command)) => self.led_due = Some(command),
             (_, What::Brightness(_)) => self.brightness_due = true,
             (_, What::Debounce(_)) => self.debounce_due = true,
+            (_, What::LitMax(_)) => self.lit_max_due = true,
+            (_, What::Positions(_)) => self.position_due = 1,
             (_, What::Offer | What::Version) => {}
         }
     }
@@ -288,7 +342,15 @@ impl HostLink {
                 self.declined = true;
                 self.settled(now, Protocol::Text);
             }
-            (What::Led(_) | What::Brightness(_) | What::Debounce(_) | What::Version, _) => {}
+            (
+                What::Led(_)
+                | What::Brightness(_)
+                | What::Debounce(_)
+                | What::LitMax(_)
+                | What::Positions(_)
+                | What::Version,
+                _,
+            ) => {}
         }
     }
 }

@@ -306,3 +306,34 @@ fn the_time_to_an_acknowledged_led_is_measured() {
     rig.frame(FromDevice::Nak { tag, code: 1 });
     assert_eq!(rig.link.stats().led_acks, before + 1);
 }
+
+/// The spec's prototype: ten buttons at these positions of two chips, one LED allowed at a time.
+#[test]
+fn a_mis_wired_board_is_told_its_wiring_after_every_start() {
+    let table = [15, 12, 13, 11, 10, 9, 8, 14, 7, 4];
+    let size = crate::panel::PanelSize::new(10).unwrap();
+    let mut rig = Rig::new(Config {
+        lit_max: Some(1),
+        positions: Some(ButtonPositions::new(size, &table).unwrap()),
+        ..Config::default()
+    });
+    rig.answers = Answers::None;
+    rig.input(Input::Opened);
+    for _ in 0..2 {
+        rig.bytes(b"READY\nFW leitstand-panel v0.1.0\n");
+        rig.log.clear();
+        rig.bytes(b"OK\nHELLO 2 10 10 002f 00000007\n");
+        assert!(rig.log.contains("LitMax { tag: "), "{}", rig.log);
+        let positions = "first: 1, count: 10, positions: [15, 12, 13, 11, 10, 9, 8, 14, 7, 4, 0";
+        assert!(rig.log.contains(positions), "{}", rig.log);
+    }
+    // A board that does not know the words hears none of them.
+    rig.bytes(b"READY\nFW leitstand-panel v0.1.0\n");
+    rig.log.clear();
+    rig.bytes(b"OK\nHELLO 2 10 10 000f 00000007\n");
+    assert!(
+        !rig.log.contains("Positions") && !rig.log.contains("LitMax"),
+        "{}",
+        rig.log
+    );
+}
