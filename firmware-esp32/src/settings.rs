@@ -19,7 +19,7 @@ use leitstand_core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a record. Reasoning: a name of 32 and four numbers, in whole units of any flash's write size.
-const RECORD: usize = 64;
+pub const RECORD: usize = 64;
 const BODY: usize = 9;
 const CHECK: usize = RECORD - 4;
 const MAGIC: [u8; 4] = *b"LP1\n";
@@ -99,7 +99,7 @@ impl<F: NorFlash> Slots<F> {
             Some((slot, generation)) => (1 - slot, generation.wrapping_add(1)),
             None => (0, 0),
         };
-        let record = encode(generation, settings);
+        let record = Record(encode(generation, settings));
         let at = self.address(slot);
         self.flash
             .erase(at, at + F::ERASE_SIZE as u32)
@@ -119,7 +119,7 @@ impl<F: NorFlash> Slots<F> {
     fn read(&mut self, slot: u32) -> Option<(u32, Settings)> {
         let mut record = Record([0; RECORD]);
         self.flash.read(self.address(slot), &mut record.0).ok()?;
-        decode(&record)
+        decode(&record.0)
     }
 }
 
@@ -128,7 +128,9 @@ const fn is_newer(this: u32, than: u32) -> bool {
     this.wrapping_sub(than) as i32 > 0
 }
 
-fn encode(generation: u32, settings: &Settings) -> Record {
+/// A record of this generation.
+#[must_use]
+pub fn encode(generation: u32, settings: &Settings) -> [u8; RECORD] {
     let body = Body {
         name: settings.name,
         buttons: settings.buttons.get(),
@@ -136,19 +138,21 @@ fn encode(generation: u32, settings: &Settings) -> Record {
         window_ms: settings.debounce.window().as_millis() as u8,
         brightness: settings.brightness,
     };
-    let mut record = Record([0; RECORD]);
-    record.0[..4].copy_from_slice(&MAGIC);
-    record.0[4..8].copy_from_slice(&generation.to_le_bytes());
+    let mut record = [0; RECORD];
+    record[..4].copy_from_slice(&MAGIC);
+    record[4..8].copy_from_slice(&generation.to_le_bytes());
     // Fits: a name of at most 1 + 32 bytes and four more in 51.
-    let length = postcard::to_slice(&body, &mut record.0[BODY..CHECK]).map_or(0, |body| body.len());
-    record.0[8] = length as u8;
-    let check = CRC.checksum(&record.0[..CHECK]);
-    record.0[CHECK..].copy_from_slice(&check.to_le_bytes());
+    let length = postcard::to_slice(&body, &mut record[BODY..CHECK]).map_or(0, |body| body.len());
+    record[8] = length as u8;
+    let check = CRC.checksum(&record[..CHECK]);
+    record[CHECK..].copy_from_slice(&check.to_le_bytes());
     record
 }
 
-fn decode(record: &Record) -> Option<(u32, Settings)> {
-    let (checked, check) = record.0.split_at(CHECK);
+/// Generation and settings of a record; `None` for anything that is not a whole one.
+#[must_use]
+pub fn decode(record: &[u8; RECORD]) -> Option<(u32, Settings)> {
+    let (checked, check) = record.split_at(CHECK);
     if !checked.starts_with(&MAGIC) || CRC.checksum(checked).to_le_bytes() != check {
         return None;
     }

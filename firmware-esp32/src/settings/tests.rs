@@ -144,7 +144,7 @@ fn a_flipped_bit_anywhere_falls_back_to_the_older_record() {
 fn the_generation_wraps() {
     let mut flash = Flash::new();
     let old = encode(u32::MAX, &settings(1));
-    flash.bytes[UNIT..][..RECORD].copy_from_slice(&old.0);
+    flash.bytes[UNIT..][..RECORD].copy_from_slice(&old);
     let (mut slots, read) = Slots::open(flash, START);
     assert_eq!(read, Some(settings(1)));
     slots.save(&settings(2)).unwrap();

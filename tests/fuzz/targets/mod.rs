@@ -4,6 +4,7 @@
 //! `corpus/`.
 #![allow(dead_code)] // each fuzz binary uses one target, `tests/it` all of them
 
+pub(crate) mod board_settings;
 pub(crate) mod config;
 pub(crate) mod hat;
 pub(crate) mod history;
@@ -17,6 +18,7 @@ pub(crate) type Target = fn(&[u8]);
 
 /// Name, which is the folder in `corpus/`, and function of every target.
 pub(crate) const ALL: &[(&str, Target)] = &[
+    ("board_settings", board_settings::run),
     ("config", config::run),
     ("hat", hat::run),
     ("history", history::run),
