@@ -37,6 +37,9 @@ pub(crate) struct FileConfig {
     /// Vehicles that speak Fleet Protocol v2.
     #[cfg(feature = "fleet")]
     pub(crate) fleet: Option<leitstand_fleet::FleetSection>,
+    /// Isolated runtimes on request, with an SSH login.
+    #[cfg(feature = "containers")]
+    pub(crate) containers: Option<leitstand_containers::ContainersSection>,
 }
 
 /// Language of pages.
@@ -142,6 +145,9 @@ pub(crate) struct Checked {
     /// The fleet service's settings.
     #[cfg(feature = "fleet")]
     pub(crate) fleet: Option<leitstand_fleet::Settings>,
+    /// The containers service's settings.
+    #[cfg(feature = "containers")]
+    pub(crate) containers: Option<leitstand_containers::Settings>,
 }
 
 impl Checked {
@@ -213,6 +219,10 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
     let fleet = raw.fleet.as_ref().and_then(|fleet| {
         leitstand_fleet::config::check(fleet, &root.key("fleet"), &mut diagnostics)
     });
+    #[cfg(feature = "containers")]
+    let containers = raw.containers.as_ref().and_then(|containers| {
+        leitstand_containers::config::check(containers, &root.key("containers"), &mut diagnostics)
+    });
     let checked = match bind {
         Some(bind) if !diagnostics.has_errors() => Some(Checked {
             site: raw.site,
@@ -228,6 +238,8 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
             panel,
             #[cfg(feature = "fleet")]
             fleet,
+            #[cfg(feature = "containers")]
+            containers,
         }),
         _ => None,
     };

@@ -33,6 +33,8 @@ pub(crate) const CONFIG: &[&str] = &[
     include_str!("demo/panel.toml"),
     #[cfg(feature = "fleet")]
     include_str!("demo/fleet.toml"),
+    #[cfg(feature = "containers")]
+    include_str!("demo/containers.toml"),
 ];
 
 /// Runs until Ctrl+C.

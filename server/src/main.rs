@@ -46,6 +46,14 @@ fn main() -> ExitCode {
             None => ExitCode::from(2),
         };
     }
+    // The first process of a container is this program, single-threaded: before anything else.
+    #[cfg(feature = "containers")]
+    {
+        let mut arguments = std::env::args().skip(1);
+        if arguments.next().as_deref() == Some(leitstand_containers::ns::COMMAND) {
+            return leitstand_containers::ns::container_init(&arguments.collect::<Vec<_>>());
+        }
+    }
     let cli = cli::Cli::parse();
     logging::start(&cli.command);
     match dispatch(cli.command) {

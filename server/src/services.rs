@@ -63,6 +63,20 @@ pub(crate) fn plans(
             Plan::new(move || fleet.instance()).stop_within(std::time::Duration::from_secs(6)),
         );
     }
+    #[cfg(feature = "containers")]
+    if let Some(settings) = &config.containers {
+        let refuse = |what: &str, e: &dyn std::error::Error| {
+            Failure::because(leitstand_kit::Exit::RuntimeInformation, what, e)
+        };
+        // A container's first process is this program again.
+        let helper = std::env::current_exe().map_err(|e| refuse("finding this program", &e))?;
+        let service = leitstand_containers::Containers::new(cx, settings.clone(), helper)
+            .map_err(|e| refuse("starting the containers service", &e))?;
+        if board.simulated() {
+            service.show_job();
+        }
+        plans.push(service.into_plan());
+    }
     if let Some(backup) = &config.backup {
         let keeper = crate::backup::keeper::Keeper::new(cx, backup.clone());
         plans.push(Plan::new(move || Box::new(keeper.clone())));
