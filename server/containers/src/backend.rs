@@ -1,7 +1,6 @@
 //! What runs containers, behind one trait, so that namespaces, an in-memory double, and later a hypervisor or a
 //! cluster are a file each. [`contract`] is what all of them must keep to.
 
-#[cfg(test)]
 pub mod contract;
 pub mod mock;
 

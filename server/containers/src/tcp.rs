@@ -79,8 +79,8 @@ impl Drop for OfIp {
         if let Some((count, freed)) = taken.get_mut(&self.1) {
             *count -= 1;
             freed.notify_one();
-            // Somebody who waits holds a clone of the bell and will make the entry anew.
-            if *count == 0 {
+            // Whoever waits holds a clone of the bell: a new entry would have another, and nobody would ring this one.
+            if *count == 0 && Arc::strong_count(freed) == 1 {
                 taken.remove(&self.1);
             }
         }

@@ -245,3 +245,11 @@ async fn shell(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn mock_keeps_to_the_contract() {
+        crate::backend::contract::keeps_to(&super::Mock::default()).await;
+    }
+}
