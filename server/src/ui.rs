@@ -55,6 +55,7 @@ assets! {
         "/panel" = "panel.html",
         "/panel/content" = "content.html",
         "/fleet" = "fleet.html",
+        "/containers" = "containers.html",
         "/events" = "events.html",
         "/login" = "login.html",
         "/claim" = "claim.html",
@@ -62,12 +63,15 @@ assets! {
     files {
         "text/css; charset=utf-8": [
             "css/base.css",
+            "css/containers.css",
             "css/content.css",
             "css/panel.css",
             "css/parts.css",
         ],
         "text/javascript; charset=utf-8": [
             "js/api.js",
+            "js/containers/screen.js",
+            "js/containers/terminal.js",
             "js/content/items.js",
             "js/content/levels.js",
             "js/content/stats.js",
@@ -93,6 +97,7 @@ assets! {
             "js/i18n.js",
             "js/icons.js",
             "js/pages/claim.js",
+            "js/pages/containers.js",
             "js/pages/content.js",
             "js/pages/events.js",
             "js/pages/fleet.js",

@@ -14,6 +14,7 @@ const PAGES = [
   { path: "/gas", glyph: "gas", label: () => t("nav.gas"), service: "gas" },
   { path: "/panel", glyph: "panel", label: () => t("nav.panel"), service: "panel" },
   { path: "/fleet", glyph: "fleet", label: () => t("nav.fleet"), service: "fleet" },
+  { path: "/containers", glyph: "container", label: () => t("nav.containers"), service: "containers" },
   { path: "/events", glyph: "list", label: () => t("nav.events"), service: null },
 ];
 

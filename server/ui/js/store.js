@@ -17,7 +17,7 @@ export const ROLES = ["viewer", "operator", "engineer", "admin"];
 class Store extends EventTarget {
   site = null;
   me = null;
-  frames = { gas: null, panel: null, fleet: null };
+  frames = { gas: null, panel: null, fleet: null, containers: null };
   link = { state: "connecting", since: Date.now() };
   traces = new Traces();
   #at = {};
@@ -31,6 +31,9 @@ class Store extends EventTarget {
   get panel() {
     return this.frames.panel;
   }
+  get containers() {
+    return this.frames.containers;
+  }
   get fleet() {
     return this.frames.fleet;
   }
@@ -38,7 +41,7 @@ class Store extends EventTarget {
   /** Loads the site and follows the stream. Pages call it once. */
   async start() {
     await this.loadSite();
-    const stream = new Stream("/api/v1/stream?frames=gas,panel,fleet");
+    const stream = new Stream("/api/v1/stream?frames=gas,panel,fleet,containers");
     stream.addEventListener("open", () => {
       this.#fresh = true;
       this.#link("live");

@@ -125,6 +125,20 @@ function fleetTile() {
   return node;
 }
 
+function containersTile() {
+  const figure = h("p", { class: "figure" });
+  const rest = h("p", { class: "quiet" });
+  const node = tile(t("nav.containers"), "/containers", figure, rest);
+  node.update = (store) => {
+    const state = store.containers;
+    const stale = store.stale("containers");
+    rebadge(node.tag, stale ? "stale" : state.unavailable ? "fault" : "good", stale ? t("containers.unknown") : state.unavailable ? t("containers.unusable") : t("containers.ready"), stale ? undefined : "container");
+    figure.replaceChildren(plain(state.items.length), h("small", null, ` ${t("containers.running")}`));
+    say(rest, state.unavailable ?? t("containers.free", { n: state.available, of: state.max_running }));
+  };
+  return node;
+}
+
 function systemTile() {
   const rows = h("ul", { class: "rows" });
   const node = tile(t("system.title"), "/events", rows);
@@ -150,6 +164,7 @@ export function tiles(store) {
   }
   if (store.panel) list.push({ id: "panel", make: panelTile });
   if (store.fleet) list.push({ id: "fleet", make: fleetTile });
+  if (store.containers) list.push({ id: "containers", make: containersTile });
   if (store.site) list.push({ id: "system", make: systemTile });
   return list;
 }
