@@ -18,6 +18,7 @@
 //! | [`admission`], [`ledger`] | places; what is on disk |
 //! | [`backend`], [`ns`] | the trait and the mock; namespaces of this kernel |
 //! | [`ssh`] | the endpoint, file copy |
+//! | [`import`] | the original's YAML and access tokens |
 //! | [`job`] | a sandboxed command for other services |
 //! | [`profile`], [`id`], [`ip_filter`] | images, names and secrets, who may connect |
 //! | `service`, `api`, `view` | the instance, the routes, the JSON |
@@ -34,6 +35,7 @@ pub mod config;
 pub mod engine;
 pub mod facts;
 pub mod id;
+pub mod import;
 pub mod ip_filter;
 pub mod job;
 pub mod ledger;
