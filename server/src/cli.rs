@@ -53,7 +53,7 @@ pub(crate) enum Command {
         Stop the gateway first: a serial line has one owner."
     )]
     Scan(Scan),
-    #[cfg(any(feature = "gas", feature = "fleet"))]
+    #[cfg(any(feature = "gas", feature = "fleet", feature = "containers"))]
     /// Converts the configuration of an original system to ours, on STDOUT
     #[command(
         after_help = "Example:\n  leitstand import xmz /boot/xmz-server.toml > leitstand.toml\n  leitstand import fleet config.json > leitstand.toml"
@@ -71,6 +71,13 @@ pub(crate) enum Command {
         Stop the gateway first. Nothing is written unless the whole backup is sound."
     )]
     Restore(Restore),
+    #[cfg(feature = "containers")]
+    /// Access tokens of the containers service
+    #[command(
+        subcommand,
+        after_help = "Example:\n  leitstand container token new --state /var/lib/leitstand"
+    )]
+    Container(Container),
     /// Access tokens for programs and screens
     #[command(
         subcommand,
@@ -226,6 +233,9 @@ pub(crate) enum Origin {
     /// JSON of BringAuto's External Server, either layout
     #[cfg(feature = "fleet")]
     Fleet,
+    /// config.yaml of the Anweddol server
+    #[cfg(feature = "containers")]
+    Anweddol,
 }
 
 #[derive(Debug, Args)]
@@ -263,6 +273,68 @@ pub(crate) struct StateArg {
         default_value = "/var/lib/leitstand"
     )]
     pub(crate) state: PathBuf,
+}
+
+#[cfg(feature = "containers")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Container {
+    /// Who may use the service, where `access_tokens = true`
+    #[command(
+        subcommand,
+        after_help = "Example:\n  leitstand container token list --state /var/lib/leitstand"
+    )]
+    Token(ContainerToken),
+}
+
+#[cfg(feature = "containers")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainerToken {
+    /// Makes a token and prints its number and secret, once
+    #[command(after_help = "Example:\n  leitstand container token new")]
+    New {
+        #[command(flatten)]
+        state: StateArg,
+    },
+    /// Lists tokens, never their secrets
+    #[command(after_help = "Example:\n  leitstand container token list")]
+    List {
+        #[command(flatten)]
+        state: StateArg,
+    },
+    /// Lets a token count again
+    #[command(after_help = "Example:\n  leitstand container token enable 3")]
+    Enable {
+        /// Its number
+        id: i64,
+        #[command(flatten)]
+        state: StateArg,
+    },
+    /// Lets a token not count
+    #[command(after_help = "Example:\n  leitstand container token disable 3")]
+    Disable {
+        /// Its number
+        id: i64,
+        #[command(flatten)]
+        state: StateArg,
+    },
+    /// Deletes a token
+    #[command(after_help = "Example:\n  leitstand container token delete 3")]
+    Delete {
+        /// Its number
+        id: i64,
+        #[command(flatten)]
+        state: StateArg,
+    },
+    /// Takes the tokens of an Anweddol server over, so that they go on working
+    #[command(
+        after_help = "Example:\n  leitstand container token import /etc/anweddol/credentials/access_token.db"
+    )]
+    Import {
+        /// Its access_token.db
+        file: PathBuf,
+        #[command(flatten)]
+        state: StateArg,
+    },
 }
 
 #[derive(Debug, Subcommand)]

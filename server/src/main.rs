@@ -12,6 +12,8 @@ mod bootstrap;
 mod check;
 mod cli;
 mod config;
+#[cfg(feature = "containers")]
+mod container;
 mod demo;
 mod exhausted;
 mod exit;
@@ -75,12 +77,14 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run(args) => gateway::run_site(args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
+        #[cfg(feature = "containers")]
+        Command::Container(what) => container::run(what),
         Command::Token(what) => access::token(what),
         Command::User(what) => access::user(what),
         Command::Check(args) => check::run(args),
         #[cfg(feature = "gas")]
         Command::Replay(args) => replay::run(&args),
-        #[cfg(any(feature = "gas", feature = "fleet"))]
+        #[cfg(any(feature = "gas", feature = "fleet", feature = "containers"))]
         Command::Import(args) => import(&args),
         #[cfg(feature = "gas")]
         Command::Scan(args) => scan::run(&args),
@@ -88,7 +92,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 }
 
 /// `leitstand import`: the converted configuration on STDOUT.
-#[cfg(any(feature = "gas", feature = "fleet"))]
+#[cfg(any(feature = "gas", feature = "fleet", feature = "containers"))]
 fn import(args: &cli::Import) -> Result<(), Failure> {
     let name = args.file.display().to_string();
     let refuse =
@@ -99,6 +103,10 @@ fn import(args: &cli::Import) -> Result<(), Failure> {
         cli::Origin::Xmz => leitstand_gas::import::xmz(&text).map_err(|e| refuse(&e))?,
         #[cfg(feature = "fleet")]
         cli::Origin::Fleet => leitstand_fleet::import::fleet(&text).map_err(|e| refuse(&e))?,
+        #[cfg(feature = "containers")]
+        cli::Origin::Anweddol => {
+            leitstand_containers::import::anweddol(&text).map_err(|e| refuse(&e))?
+        }
     };
     exit::say(converted.trim_end());
     Ok(())
