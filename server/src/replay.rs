@@ -3,7 +3,7 @@
 use crate::cli::{At, Replay};
 use crate::config;
 use crate::exit::Failure;
-use leitstand_core::gas::Command;
+use leitstand_core::gas::{AlarmKey, Command};
 use leitstand_core::time::Instant;
 use leitstand_gas::replay::{self, Names, ReplayError, Style};
 use leitstand_gas::site::GasSite;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     let mut commands = Vec::new();
     for (list, is_reset) in [(&args.ack, false), (&args.reset, true)] {
         for at in list {
-            commands.push(command(&site, &names, at, is_reset)?);
+            commands.push(command(&site, at, is_reset)?);
         }
     }
     let recording = args.readings.display().to_string();
@@ -55,13 +55,10 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     }
 }
 
-fn command(
-    site: &GasSite,
-    names: &Names<'_>,
-    at: &At,
-    is_reset: bool,
-) -> Result<replay::At, Failure> {
-    let key = replay::find_alarm(&site.plan, names, &at.what).ok_or_else(|| {
+fn command(site: &GasSite, at: &At, is_reset: bool) -> Result<replay::At, Failure> {
+    // Fault alarms are no part of a transcript.
+    let of_gas = |key: &AlarmKey| matches!(key, AlarmKey::SetPoint(_));
+    let key = site.named_alarm(&at.what).filter(of_gas).ok_or_else(|| {
         let text = format!(
             "`{}` is no set point, or its name is not unique (then write ZONE.SETPOINT)",
             at.what

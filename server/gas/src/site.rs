@@ -211,6 +211,14 @@ impl GasSite {
         self.alarms.get(id).copied()
     }
 
+    /// The alarm that a person means: its id, or the set point's alone where only one zone has it.
+    #[must_use]
+    pub fn named_alarm(&self, name: &str) -> Option<AlarmKey> {
+        let bare = || find(&self.set_points, |s| s.unique && s.id == name);
+        self.alarm(name)
+            .or_else(|| bare().map(|at| AlarmKey::SetPoint(SetPointIndex(at))))
+    }
+
     /// The cell of an id.
     #[must_use]
     pub fn cell(&self, id: &str) -> Option<CellIndex> {
@@ -258,4 +266,33 @@ fn find<T>(items: &[T], wanted: impl FnMut(&T) -> bool) -> Option<u8> {
         .iter()
         .position(wanted)
         .and_then(|i| u8::try_from(i).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    #[test]
+    fn a_set_point_of_two_zones_needs_its_zone() {
+        let mut text = "[gas]\nproduction = false\n[[gas.sensors]]\nid = \"s\"\nkind = \"simulated\"\n\
+            profile = \"constant\"\n[[gas.cells]]\nid = \"a\"\nsensor = \"s\"\ngas = \"co\"\nunit = \"ppm\"\nrange_hi = 300\n"
+            .to_owned();
+        for (zone, points) in [("garage", &["ap1", "ap3"][..]), ("ramp", &["ap1"])] {
+            text += &format!("[[gas.zones]]\nid = \"{zone}\"\ncells = [\"a\"]\n");
+            for point in points {
+                let stage = &point[2..];
+                text += &format!(
+                    "[[gas.zones.setpoints]]\nid = \"{point}\"\nstage = {stage}\non = {stage}0.0\nhysteresis = 1.0\n"
+                );
+            }
+        }
+        let (site, diags) = crate::config::check_text(&text, "x.toml");
+        let site = site.unwrap_or_else(|| panic!("{}", diags.report(false)));
+        assert_eq!(site.named_alarm("ap1"), None, "two zones have it");
+        assert!(site.named_alarm("ramp.ap1").is_some());
+        assert_ne!(site.named_alarm("garage.ap1"), site.named_alarm("ramp.ap1"));
+        assert_eq!(site.named_alarm("ap3"), site.alarm("garage.ap3"));
+        assert_eq!(site.named_alarm("ramp.ap3"), None);
+        assert!(site.named_alarm("fault.a").is_some());
+    }
 }

@@ -62,7 +62,7 @@ export default {
   "cell.inhibit_title": "Alarme dieser Messzelle unterdrücken",
   "cell.inhibited": "Unterdrückt",
   "cell.last": "zuletzt",
-  "cell.line": "Kalibrierung",
+  "cell.line": "Abgleich",
   "cell.line_text": "{adc} Schritte; Null {zero}, Messgas {span} bei {gas} ppm",
   "cell.mean": "Mittelwert über {window}",
   "cell.never": "noch kein Messwert",

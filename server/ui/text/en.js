@@ -63,7 +63,7 @@ export default {
   "cell.inhibit_title": "Inhibit the alarms of this cell",
   "cell.inhibited": "Inhibited",
   "cell.last": "last",
-  "cell.line": "Calibration",
+  "cell.line": "Line",
   "cell.line_text": "{adc} counts; zero {zero}, span {span} at {gas} ppm",
   "cell.mean": "Average over {window}",
   "cell.never": "no reading yet",

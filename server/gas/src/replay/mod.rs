@@ -18,7 +18,7 @@ use std::io::{BufRead, Write};
 
 use crate::site::GasSite;
 
-use leitstand_core::gas::{AlarmKey, Command, Input, SitePlan, SiteStation};
+use leitstand_core::gas::{Command, Input, SitePlan, SiteStation};
 use leitstand_core::machine::Machine;
 use leitstand_core::time::Instant;
 
@@ -69,24 +69,6 @@ pub enum ReplayError {
     /// The transcript cannot be written, for example because its reader closed the pipe.
     #[error("writing the transcript")]
     Write(#[from] std::io::Error),
-}
-
-/// The key of the alarm that `id` means: `<zone>.<setpoint>`, or the set point's id alone where only one zone has it.
-#[must_use]
-pub fn find_alarm(plan: &SitePlan, names: &Names<'_>, id: &str) -> Option<AlarmKey> {
-    let mut found = (0u8..).zip(&plan.set_points).filter(|(at, set_point)| {
-        let name = names.set_points[usize::from(*at)];
-        let zone = names.zones[set_point.zone.at()];
-        name == id
-            || id
-                .split_once('.')
-                .is_some_and(|(z, s)| z == zone && s == name)
-    });
-    let (at, _) = found.next()?;
-    found
-        .next()
-        .is_none()
-        .then_some(AlarmKey::SetPoint(leitstand_core::gas::SetPointIndex(at)))
 }
 
 /// Feeds `readings` to a station of `plan` and writes its transcript to `out`, the summary last.

@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used)]
 
-use super::{At, Names, ReplayError, Style, find_alarm, readings::thousandths, replay};
+use super::{At, Names, ReplayError, Style, readings::thousandths, replay};
 use expect_test::{Expect, expect};
 use leitstand_core::gas::plan::{
     Action, ActionMode, CellPlan, Direction, Function, OutputKind, OutputPlan, Quantity,
     SetPointPlan, ZonePlan,
 };
-use leitstand_core::gas::{CellIndex, CellSet, Command, OutputIndex, SitePlan, ZoneIndex};
+use leitstand_core::gas::{
+    AlarmKey, CellIndex, CellSet, Command, OutputIndex, SetPointIndex, SitePlan, ZoneIndex,
+};
 use leitstand_core::time::{Duration, Instant};
 use leitstand_core::units::Concentration;
 
@@ -103,17 +105,22 @@ impl Garage {
             .collect()
     }
 
+    fn alarm(&self, id: &str) -> AlarmKey {
+        let at = self.names.set_points.iter().position(|name| *name == id);
+        AlarmKey::SetPoint(SetPointIndex(at.unwrap() as u8))
+    }
+
     fn ack(&self, at_s: u64, id: &str) -> At {
         At {
             at: Instant::from_secs(at_s),
-            command: Command::Acknowledge(find_alarm(&self.plan, &self.names, id).unwrap()),
+            command: Command::Acknowledge(self.alarm(id)),
         }
     }
 
     fn reset(&self, at_s: u64, id: &str) -> At {
         At {
             at: Instant::from_secs(at_s),
-            command: Command::Reset(find_alarm(&self.plan, &self.names, id).unwrap()),
+            command: Command::Reset(self.alarm(id)),
         }
     }
 }
@@ -147,7 +154,7 @@ fn an_operator_acknowledges_and_resets() {
     let garage = Garage::new();
     let commands = [
         garage.reset(12, "co_ap3"),
-        garage.ack(12, "garage.co_ap3"),
+        garage.ack(12, "co_ap3"),
         garage.reset(25, "co_ap3"),
     ];
     check(
@@ -279,23 +286,6 @@ fn a_closed_pipe_ends_the_replay_with_an_error() {
         Closed,
     );
     assert!(matches!(result, Err(ReplayError::Write(_))));
-}
-
-#[test]
-fn a_set_point_of_two_zones_needs_its_zone() {
-    let mut garage = Garage::new();
-    garage.names.zones.push("ramp");
-    let mut other = garage.plan.set_points[0].clone();
-    other.zone = ZoneIndex(1);
-    let zone = garage.plan.zones[0].clone();
-    garage.plan.zones.push(zone).unwrap();
-    garage.plan.set_points.push(other).unwrap();
-    garage.names.set_points.push("co_ap1");
-    let find = |id| find_alarm(&garage.plan, &garage.names, id);
-    assert_eq!(find("co_ap1"), None);
-    assert_ne!(find("garage.co_ap1"), find("ramp.co_ap1"));
-    assert!(find("ramp.co_ap1").is_some());
-    assert_eq!(find("ramp.co_ap3"), None);
 }
 
 #[test]
