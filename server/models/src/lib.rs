@@ -1,3 +1,8 @@
-//! Model manager: under way.
+//! # leitstand-models
+#![forbid(unsafe_code)]
 
+pub mod engine;
+pub mod error;
 pub mod hat;
+pub mod plugin;
+mod stamp;
