@@ -150,3 +150,15 @@ fn read_password(name: &str) -> Result<String, Failure> {
     }
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
+
+/// `leitstand hash-password`: what a client of the models repl sends is the SHA-256 of the password, so that is
+/// what is hashed.
+#[cfg(feature = "models")]
+pub(crate) fn hash_password() -> Result<(), Failure> {
+    use leitstand_models::repl::users;
+    let password = read_password("the repl")?;
+    let hash = users::hash_digest(&users::digest(&password));
+    let failed = |e: String| Failure::new(Exit::Internal, format!("hashing: {e}"));
+    crate::exit::say(hash.map_err(|e| failed(e.to_string()))?);
+    Ok(())
+}

@@ -90,6 +90,28 @@ pub(crate) enum Command {
         after_help = "Example:\n  leitstand user add anna --role operator"
     )]
     User(User),
+    /// Prints what `[models] control.users.password` keeps, for a password read from STDIN
+    #[cfg(feature = "models")]
+    #[command(after_help = "Example:\n  leitstand hash-password < password.txt")]
+    HashPassword,
+    /// Limits itself and becomes a worker of the model service
+    #[cfg(feature = "models")]
+    #[command(hide = true)]
+    PluginHost(PluginHost),
+}
+
+#[cfg(feature = "models")]
+#[derive(Debug, Args)]
+pub(crate) struct PluginHost {
+    /// Address space in MiB, 0: no limit
+    #[arg(long, default_value_t = 0)]
+    pub(crate) memory_mib: u64,
+    /// Processor time in seconds, 0: no limit
+    #[arg(long, default_value_t = 0)]
+    pub(crate) cpu_s: u64,
+    /// Program and arguments of the worker
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -40,6 +40,9 @@ pub(crate) struct FileConfig {
     /// Isolated runtimes on request, with an SSH login.
     #[cfg(feature = "containers")]
     pub(crate) containers: Option<leitstand_containers::ContainersSection>,
+    /// Models: anomaly detection, Python plugins, inference.
+    #[cfg(feature = "models")]
+    pub(crate) models: Option<leitstand_models::ModelsSection>,
 }
 
 /// Language of pages.
@@ -148,6 +151,9 @@ pub(crate) struct Checked {
     /// The containers service's settings.
     #[cfg(feature = "containers")]
     pub(crate) containers: Option<leitstand_containers::Settings>,
+    /// The model service's settings.
+    #[cfg(feature = "models")]
+    pub(crate) models: Option<leitstand_models::Settings>,
 }
 
 impl Checked {
@@ -223,6 +229,10 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
     let containers = raw.containers.as_ref().and_then(|containers| {
         leitstand_containers::config::check(containers, &root.key("containers"), &mut diagnostics)
     });
+    #[cfg(feature = "models")]
+    let models = raw.models.as_ref().and_then(|models| {
+        leitstand_models::config::check(models, &root.key("models"), &mut diagnostics)
+    });
     let checked = match bind {
         Some(bind) if !diagnostics.has_errors() => Some(Checked {
             site: raw.site,
@@ -240,6 +250,8 @@ pub(crate) fn check(text: &str, file: &str) -> (Option<Checked>, Diagnostics) {
             fleet,
             #[cfg(feature = "containers")]
             containers,
+            #[cfg(feature = "models")]
+            models,
         }),
         _ => None,
     };

@@ -35,6 +35,8 @@ pub(crate) const CONFIG: &[&str] = &[
     include_str!("demo/fleet.toml"),
     #[cfg(feature = "containers")]
     include_str!("demo/containers.toml"),
+    #[cfg(feature = "models")]
+    include_str!("demo/models.toml"),
 ];
 
 /// Runs until Ctrl+C.

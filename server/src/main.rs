@@ -26,6 +26,8 @@ mod replay;
 mod runtime_config;
 #[cfg(feature = "gas")]
 mod scan;
+#[cfg(feature = "models")]
+mod series;
 mod serve;
 mod services;
 mod sim;
@@ -82,6 +84,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Token(what) => access::token(what),
         Command::User(what) => access::user(what),
         Command::Check(args) => check::run(args),
+        #[cfg(feature = "models")]
+        Command::HashPassword => access::hash_password(),
+        #[cfg(feature = "models")]
+        Command::PluginHost(args) => plugin_host(&args),
         #[cfg(feature = "gas")]
         Command::Replay(args) => replay::run(&args),
         #[cfg(any(feature = "gas", feature = "fleet", feature = "containers"))]
@@ -110,4 +116,18 @@ fn import(args: &cli::Import) -> Result<(), Failure> {
     };
     exit::say(converted.trim_end());
     Ok(())
+}
+
+/// `leitstand plugin-host`: becomes the worker, so it returns only when it cannot.
+#[cfg(feature = "models")]
+fn plugin_host(args: &cli::PluginHost) -> Result<(), Failure> {
+    match leitstand_models::worker::host::become_worker(args.memory_mib, args.cpu_s, &args.command)
+    {
+        Ok(never) => match never {},
+        Err(e) => Err(Failure::because(
+            leitstand_kit::Exit::Internal,
+            "starting the worker",
+            &e,
+        )),
+    }
 }

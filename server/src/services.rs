@@ -81,5 +81,13 @@ pub(crate) fn plans(
         let keeper = crate::backup::keeper::Keeper::new(cx, backup.clone());
         plans.push(Plan::new(move || Box::new(keeper.clone())));
     }
+    #[cfg(feature = "models")]
+    if let Some(settings) = &config.models {
+        let series = std::sync::Arc::new(crate::series::GasCells::new(cx));
+        let host = std::env::current_exe().ok();
+        let models = leitstand_models::Models::open(cx, settings.clone(), series, host)
+            .map_err(Failure::from)?;
+        plans.push(Plan::new(move || models.instance()));
+    }
     Ok(plans)
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 /// What went wrong, by what the caller can do about it. The names stand in states, events and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)] // each has its sentence in `name`'s neighbours below
 pub enum Kind {
     /// No such model, version, plugin or action.
     NotFound,
@@ -31,6 +30,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::NotFound,
+        Self::BadArgument,
+        Self::NonFinite,
+        Self::Busy,
+        Self::Plugin,
+        Self::Cancelled,
+        Self::Timeout,
+        Self::WorkerLost,
+        Self::Storage,
+        Self::Unavailable,
+        Self::Unsupported,
+    ];
+
     /// The stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
