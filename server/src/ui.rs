@@ -57,6 +57,7 @@ assets! {
         "/fleet" = "fleet.html",
         "/containers" = "containers.html",
         "/events" = "events.html",
+        "/models" = "models.html",
         "/login" = "login.html",
         "/claim" = "claim.html",
     }
@@ -103,6 +104,7 @@ assets! {
             "js/pages/fleet.js",
             "js/pages/gas.js",
             "js/pages/login.js",
+            "js/pages/models.js",
             "js/pages/overview.js",
             "js/pages/panel.js",
             "js/panel/clock.js",

@@ -15,6 +15,7 @@ const PAGES = [
   { path: "/panel", glyph: "panel", label: () => t("nav.panel"), service: "panel" },
   { path: "/fleet", glyph: "fleet", label: () => t("nav.fleet"), service: "fleet" },
   { path: "/containers", glyph: "container", label: () => t("nav.containers"), service: "containers" },
+  { path: "/models", glyph: "model", label: () => t("nav.models"), service: "models" },
   { path: "/events", glyph: "list", label: () => t("nav.events"), service: null },
 ];
 

@@ -17,7 +17,7 @@ export const ROLES = ["viewer", "operator", "engineer", "admin"];
 class Store extends EventTarget {
   site = null;
   me = null;
-  frames = { gas: null, panel: null, fleet: null, containers: null };
+  frames = { gas: null, panel: null, fleet: null, containers: null, models: null };
   link = { state: "connecting", since: Date.now() };
   traces = new Traces();
   #at = {};
@@ -38,10 +38,14 @@ class Store extends EventTarget {
     return this.frames.fleet;
   }
 
+  get models() {
+    return this.frames.models;
+  }
+
   /** Loads the site and follows the stream. Pages call it once. */
   async start() {
     await this.loadSite();
-    const stream = new Stream("/api/v1/stream?frames=gas,panel,fleet,containers");
+    const stream = new Stream("/api/v1/stream?frames=gas,panel,fleet,containers,models");
     stream.addEventListener("open", () => {
       this.#fresh = true;
       this.#link("live");

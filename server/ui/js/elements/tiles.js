@@ -139,6 +139,26 @@ function containersTile() {
   return node;
 }
 
+function modelsTile() {
+  const figure = h("p", { class: "figure" });
+  const rows = h("ul", { class: "rows" });
+  const node = tile(t("nav.models"), "/models", figure, rows);
+  node.update = (store) => {
+    const watches = store.models?.watches ?? [];
+    const stale = store.stale("models");
+    const odd = watches.filter((watch) => watch.anomalous).length;
+    const state = stale ? "stale" : odd > 0 ? "anomalous" : watches.length > 0 ? "normal" : "no_action";
+    rebadge(node.tag, stale ? "stale" : odd > 0 ? "note" : watches.length > 0 ? "good" : "none", state === "no_action" ? t("panel.idle") : t(`models.${state}`), "model");
+    figure.replaceChildren(plain(Object.keys(store.models?.models ?? {}).length), h("small", null, ` ${t("models.kept")}`));
+    follow(rows, watches, (watch) => watch.tag, () => h("li", null, h("span", { class: "quiet" }), h("b")), (row, watch) => {
+      say(row.firstChild, watch.tag);
+      const score = watch.latest?.score ?? null;
+      say(row.lastChild, stale || score === null ? "–" : `${number(score, 1)} ${t("models.sigmas")}`);
+    });
+  };
+  return node;
+}
+
 function systemTile() {
   const rows = h("ul", { class: "rows" });
   const node = tile(t("system.title"), "/events", rows);
@@ -165,6 +185,7 @@ export function tiles(store) {
   if (store.panel) list.push({ id: "panel", make: panelTile });
   if (store.fleet) list.push({ id: "fleet", make: fleetTile });
   if (store.containers) list.push({ id: "containers", make: containersTile });
+  if (store.models) list.push({ id: "models", make: modelsTile });
   if (store.site) list.push({ id: "system", make: systemTile });
   return list;
 }
