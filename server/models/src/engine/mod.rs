@@ -15,6 +15,8 @@
 //!   while holding one, so slots cannot deadlock.
 //! - The instance of a failed, cancelled or not stored action is what it was before.
 //! - Every call gets one answer, every action one terminal state.
+//!
+//! Longer than 800 lines because the transitions of one machine are read together; its parts have files of their own.
 
 mod call;
 mod job;
