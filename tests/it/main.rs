@@ -7,6 +7,7 @@ mod bus;
 mod cli;
 mod demo;
 mod firmware;
+mod fleet;
 mod fuzz_corpus;
 mod garage;
 mod gas;

@@ -227,7 +227,10 @@ impl Shared {
             }
         };
         drop(requests.take());
+        // First of all: who is told `Gone` must not take this run for a living one.
+        self.run.send_replace(None);
         *lock(&self.requests) = None;
+        lock(&self.pending).clear();
         if broken.is_some() {
             let _ = child.kill();
         }

@@ -78,6 +78,8 @@ struct Shared {
     closing: AtomicBool,
     opened: watch::Sender<Opened>,
     counts: Arc<Counts>,
+    /// Held while a call is made that may have ended a run. One for all lanes of a module.
+    suspects: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Lane {
@@ -87,6 +89,7 @@ impl Lane {
         runner: Arc<dyn Runner>,
         backlog: Backlog,
         counts: Arc<Counts>,
+        suspects: Arc<tokio::sync::Mutex<()>>,
     ) -> Self {
         Self(Arc::new(Shared {
             car,
@@ -98,6 +101,7 @@ impl Lane {
             closing: AtomicBool::new(false),
             opened: watch::Sender::new(Opened::NotYet),
             counts,
+            suspects,
         }))
     }
 
@@ -245,18 +249,28 @@ impl LaneEnd<'_> {
     }
 
     async fn make(&mut self, what: What) {
+        let suspects = self.shared.suspects.clone();
+        let mut alone = None;
         for attempt in 0..2 {
             self.ready().await;
             if self.run.is_none() {
                 break;
             }
             if attempt > 0 {
+                // Several calls were under way when the run ended, and one of them ended it. Each is made alone now,
+                // so that the next end falls upon the right one.
+                alone = Some(suspects.lock().await);
+                self.ready().await;
                 self.shared.counts.repeated.fetch_add(1, Ordering::Relaxed);
             }
             if let Ok(done) = self.invoke(what.clone()).await {
+                drop(alone);
                 return self.settle(what, done).await;
             }
+            let mut runs = self.shared.runner.run();
+            let _ = runs.wait_for(|run| *run != self.run).await;
         }
+        drop(alone);
         self.shared.counts.given_up.fetch_add(1, Ordering::Relaxed);
         // A device whose connection cannot even be told has no module.
         if let What::Connected(_) = what {

@@ -430,3 +430,6 @@ fn matches(filter: &str, topic: &str) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

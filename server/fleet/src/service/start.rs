@@ -43,6 +43,8 @@ use crate::{
 const MODULES_WITHIN: Duration = Duration::from_secs(10);
 /// How long lanes may take to finish what waits, at the end.
 const LANES_WITHIN: Duration = Duration::from_millis(1500);
+/// How long the embedded broker has for its last messages.
+const DELIVERED_WITHIN: Duration = Duration::from_millis(500);
 /// Cars at a time. Reasoning: the goal is 1000.
 const CARS_MAX: usize = 5000;
 /// The link must turn at least this often.
@@ -54,6 +56,7 @@ struct Module {
     runner: Arc<dyn Runner>,
     offers: OffersOf,
     counts: Arc<Counts>,
+    suspects: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A car's tasks.
@@ -171,7 +174,14 @@ impl Running {
             let backlog = Backlog::new(self.dir.join(spool), self.shared.settings.spool);
             let open = open(&car.name, &module.settings);
             let counts = module.counts.clone();
-            let lane = Lane::new(number, open, module.runner.clone(), backlog, counts);
+            let lane = Lane::new(
+                number,
+                open,
+                module.runner.clone(),
+                backlog,
+                counts,
+                module.suspects.clone(),
+            );
             tasks.spawn(lane.clone().run(admissions.clone()));
             lanes.insert(id, lane);
         }
@@ -318,6 +328,8 @@ impl Running {
             self.hub.abort();
         }
         if let Some(broker) = self.broker {
+            // What it acknowledged to us, hints and presence, is still on its way to the vehicles.
+            tokio::time::sleep(DELIVERED_WITHIN).await;
             broker.stop().await;
         }
     }
@@ -421,6 +433,7 @@ fn modules(shared: &Arc<Shared>, config_dir: &Path) -> Result<Vec<Module>, Servi
             runner,
             offers,
             counts,
+            suspects: Arc::default(),
         });
     }
     Ok(modules)
