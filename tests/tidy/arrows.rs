@@ -48,7 +48,7 @@ const HEAVY: [(&str, &[&str]); 10] = [
     ("russh", &[CONTAINERS]),
     ("seccompiler", &[CONTAINERS]),
     ("rusqlite", &[KIT, MODELS, CONTAINERS]),
-    ("argon2", &[KIT]),
+    ("argon2", &[KIT, MODELS]),
     ("serial2", &[HAL_LINUX]),
     ("clap", &[SERVER]),
     ("sd-notify", &[SERVER]),
