@@ -17,6 +17,7 @@ mod gas_kill;
 mod gas_reconfigure;
 mod hardware;
 mod hat;
+mod history;
 mod hostile;
 mod panel;
 mod panel_wire;

@@ -7,6 +7,7 @@ use crate::facts::SERVICE;
 use crate::handover::{Handover, Places};
 use crate::history::History;
 use crate::persist::{Saved, Written};
+use crate::record::Record;
 use crate::register::{FindRegister, OpenRegister};
 use crate::seam::{BusReport, FindPort, INBOX_MAX, Images, Inbox, OpenPort, Shutdown, Wake};
 use crate::site::{BoardInfo, GasSite};
@@ -47,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub(crate) written: watch::Sender<Written>,
     pub(crate) history: History,
+    /// The same for years.
+    pub(crate) record: Record,
     /// Registers to write, by bus.
     pub(crate) errands: Vec<Errands>,
     pub(crate) offers: Offers,
@@ -96,8 +99,9 @@ impl Hub {
                 .collect(),
             errands: site.buses.iter().map(|_| Errands::default()).collect(),
             offers: Offers::default(),
-            cx,
             history: History::new(site.cells.len()),
+            record: Record::open(&cx.history, &site),
+            cx,
             config_drift: version.drift,
             config_version: version.number,
             configuration,

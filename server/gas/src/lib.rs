@@ -51,6 +51,7 @@ pub mod import;
 mod metrics;
 mod persist;
 mod quality;
+mod record;
 pub mod records;
 pub mod register;
 pub mod replay;

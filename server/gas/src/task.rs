@@ -442,7 +442,10 @@ impl Evaluation {
         let cells = (0u8..).take(site.cells.len());
         self.hub
             .history
-            .push(cells.map(|i| self.station.cell(CellIndex(i)).value));
+            .push(cells.clone().map(|i| self.station.cell(CellIndex(i)).value));
+        let wall = self.cx.clock.wall();
+        let cells = cells.map(|i| self.station.cell(CellIndex(i)));
+        self.hub.record.second(wall.unix_ms, cells);
         if now >= self.calendar_at {
             self.calendar_at = now + CALENDAR_EVERY;
             let days = self.calendar_days();
