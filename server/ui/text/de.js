@@ -670,6 +670,7 @@ export default {
   "containers.free": "{n} von {of} Plätzen frei",
   "containers.fresh": "Container {uuid}",
   "containers.gone": "Er ist weg.",
+  "containers.heading": "Läuft gerade",
   "containers.hide": "Verbergen",
   "containers.host_key": "Host-Schlüssel",
   "containers.job": "Eingesperrter Auftrag",

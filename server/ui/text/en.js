@@ -671,6 +671,7 @@ export default {
   "containers.free": "{n} of {of} places free",
   "containers.fresh": "Container {uuid}",
   "containers.gone": "It is gone.",
+  "containers.heading": "Running now",
   "containers.hide": "Hide",
   "containers.host_key": "Host key",
   "containers.job": "Sandboxed job",

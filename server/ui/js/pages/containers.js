@@ -28,7 +28,7 @@ const root = h("div", { class: "containers" },
   h("section", { class: "card", "aria-labelledby": "title" },
     h("header", null, h("h1", { id: "title", class: "page-title" }, t("nav.containers")), tag, h("div", { class: "actions" }, create)),
     why, trouble, status, notes),
-  fresh, place, h("section", { class: "card", "aria-labelledby": "running" }, h("header", null, h("h2", { id: "running" }, t("containers.running"))), none, list), job);
+  fresh, place, h("section", { class: "card", "aria-labelledby": "running" }, h("header", null, h("h2", { id: "running" }, t("containers.heading"))), none, list), job);
 document.querySelector("main").append(root);
 
 let shown = null;
