@@ -44,7 +44,9 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// Dependencies that only these crates may name directly: weight stays where it is used.
-const HEAVY: [(&str, &[&str]); 10] = [
+const HEAVY: [(&str, &[&str]); 11] = [
+    // The broker and SFTP bring it; our own code tells time by jiff.
+    ("chrono", &[]),
     ("russh", &[CONTAINERS]),
     ("seccompiler", &[CONTAINERS]),
     ("rusqlite", &[KIT, MODELS, CONTAINERS]),
@@ -60,8 +62,8 @@ const HEAVY: [(&str, &[&str]); 10] = [
     ("tracing-subscriber", &[SERVER]),
 ];
 
-/// What may not be anywhere in the graph: open advisories, or a second way to do what another crate does.
-const BANNED: [&str; 4] = ["rsa", "openssl-sys", "native-tls", "chrono"];
+/// What may not be anywhere in the graph: open advisories, or a second library for TLS.
+const BANNED: [&str; 3] = ["rsa", "openssl-sys", "native-tls"];
 
 struct Graph {
     /// Workspace crate to its direct dependencies.

@@ -49,7 +49,7 @@ const ago = (ms) => (ms === null || ms === undefined ? "–" : span(ms));
 
 async function sendNow() {
   const [module, type, role] = device.value.split("|");
-  await post(`/api/v1/fleet/cars/${car.value}/commands`, { module: Number(module), device_type: Number(type), role, text: data.value });
+  await post("/api/v1/fleet/cars/" + car.value + "/commands", { module: Number(module), device_type: Number(type), role, text: data.value });
 }
 
 function makeCar(view) {
@@ -67,7 +67,7 @@ function makeCar(view) {
 
 async function loadHistory(node, view) {
   try {
-    const answer = await fetch(`/api/v1/fleet/cars/${nameOf(view)}`, { credentials: "same-origin" });
+    const answer = await fetch("/api/v1/fleet/cars/" + nameOf(view), { credentials: "same-origin" });
     const detail = await answer.json();
     node.history.replaceChildren(...(detail.history ?? []).map((session) => h("li", null,
       h("span", null, moment(session.began_unix_ms)), h("span", { class: "quiet" }, `${span(session.length_ms)} · ${session.ended ? tv("fleet_cause", session.ended) : t("fleet.now")} · ${plain(session.statuses)}`))));
