@@ -419,7 +419,7 @@ impl Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn golden_r1_to_r14_with_a_small_client_of_each_dialect() {
+async fn golden_r1_to_r5_and_r8_to_r12_with_a_small_client_of_each_dialect() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), &repl()).await;
     for (dialect, path) in [(Dialect::V06, "/"), (Dialect::V07, "/ws")] {
