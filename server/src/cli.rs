@@ -504,7 +504,8 @@ mod tests {
     #[test]
     fn every_command_shows_an_example() {
         fn walk(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
-            for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
+            let typed = |c: &&clap::Command| c.get_name() != "help" && !c.is_hide_set();
+            for sub in command.get_subcommands().filter(typed) {
                 let path = format!("{path} {}", sub.get_name());
                 if !sub
                     .get_after_help()

@@ -6,6 +6,9 @@
 
 pub(crate) mod board_settings;
 pub(crate) mod config;
+pub(crate) mod fleet_host;
+pub(crate) mod fleet_payload;
+pub(crate) mod fleet_topic;
 pub(crate) mod hat;
 pub(crate) mod history;
 pub(crate) mod panel;
@@ -20,6 +23,9 @@ pub(crate) type Target = fn(&[u8]);
 pub(crate) const ALL: &[(&str, Target)] = &[
     ("board_settings", board_settings::run),
     ("config", config::run),
+    ("fleet_host", fleet_host::run),
+    ("fleet_payload", fleet_payload::run),
+    ("fleet_topic", fleet_topic::run),
     ("hat", hat::run),
     ("history", history::run),
     ("panel_frames", panel_frames::run),

@@ -14,21 +14,21 @@ const H = 60;
 const ACTIONS = 30;
 const PHASE_TONE = { complete: "good", failed: "fault", cancelled: "none" };
 
-const card = (id, ...body) => h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, t(`models.${id}`)), ...body);
-const nothing = (key) => h("p", { class: "quiet", hidden: true }, t(key));
+const card = (id, title, ...body) => h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), ...body);
+const nothing = (text) => h("p", { class: "quiet", hidden: true }, text);
 const watches = h("div", { class: "tiles" });
-const noWatch = nothing("models.no_watch");
+const noWatch = nothing(t("models.no_watch"));
 const table = (heads) => {
   const body = h("tbody");
   return { body, heads, node: h("div", { class: "scroll" }, h("table", { class: "stack" }, h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))), body)) };
 };
 const kept = table([t("models.id"), t("models.type"), t("models.version"), t("models.bytes"), t("models.state"), t("models.versions")]);
-const noModel = nothing("models.no_model");
+const noModel = nothing(t("models.no_model"));
 const ran = table([t("models.id"), t("models.call"), t("models.phase"), t("models.progress"), t("models.user"), t("models.at"), ""]);
-const noAction = nothing("models.no_action");
+const noAction = nothing(t("models.no_action"));
 const note = roleNote("operator");
 document.querySelector("main").append(h("h1", { class: "page-title" }, t("nav.models")), note,
-  card("watches", watches, noWatch), card("kept", kept.node, noModel), card("actions", ran.node, noAction));
+  card("watches", t("models.watches"), watches, noWatch), card("kept", t("models.kept"), kept.node, noModel), card("actions", t("models.actions"), ran.node, noAction));
 
 /** Two lines in one frame: the sample, and under it the score with the limit of three sigmas. */
 function chart() {

@@ -357,3 +357,38 @@ fn a_flood_is_cut_off() {
     assert!(t.end().is_some());
     assert!(t.session.buffer.capacity() <= 2 * REQUEST_BYTES_MAX);
 }
+
+mod any_bytes {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::request::Request;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever a peer sends after a proper key exchange: no panic, one end, and bounded memory.
+        #[test]
+        fn end_in_an_end(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..12), exchanged in any::<bool>(), legacy in any::<bool>()) {
+            let mut t = Talk::new(legacy);
+            if exchanged {
+                t.exchange();
+            }
+            for piece in &pieces {
+                t.feed(Input::Bytes(piece));
+            }
+            t.feed(Input::Eof);
+            let ends = t.other.iter().filter(|o| matches!(o, Output::Close(_))).count();
+            prop_assert_eq!(ends, 1);
+            prop_assert!(t.session.poll_timeout().is_none());
+        }
+
+        /// The decoder of requests takes or names faults, and never gives up otherwise.
+        #[test]
+        fn are_a_request_or_faults(text in prop::collection::vec(any::<u8>(), 0..400)) {
+            if let Err(faults) = Request::parse(&text) {
+                prop_assert!(!faults.0.is_empty());
+            }
+        }
+    }
+}
