@@ -520,6 +520,8 @@ async fn every_route_of_the_description_needs_a_login_off_loopback_but_login_cla
     expect![[r#"
         get /api/v1/events
         get /api/v1/events.csv
+        get /api/v1/history
+        get /api/v1/history/data
         get /api/v1/me
         get /api/v1/stream
         get /api/v1/tokens
