@@ -27,16 +27,14 @@ mod writer;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{SyncSender, TrySendError},
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc::TrySendError},
 };
 
 use leitstand_core::history::Point;
 use tokio::sync::oneshot;
 
 use crate::{Metrics, Store, metrics::Counter, store::StoreError};
+use writer::Writer;
 
 pub use query::{Range, Step};
 pub use rollup::{Bucket, HOLD_MS};
@@ -66,10 +64,20 @@ pub struct Recorder(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    queue: SyncSender<Message>,
+    /// `None`: the tables could not be prepared.
+    writer: Option<Writer>,
     /// By name; a series that is known costs no look at the database.
     series: Mutex<HashMap<String, i64>>,
     lost: Counter,
+}
+
+impl Inner {
+    fn send(&self, message: Message) -> Result<(), TrySendError<Message>> {
+        match &self.writer {
+            Some(writer) => writer.try_send(message),
+            None => Err(TrySendError::Disconnected(message)),
+        }
+    }
 }
 
 /// To the thread.
@@ -102,14 +110,16 @@ impl Recorder {
     /// tables leaves a recorder that keeps nothing and whose series are errors; no start hangs on the history.
     #[must_use]
     pub fn open(store: &Store, metrics: &Metrics) -> Self {
-        let (queue, messages) = std::sync::mpsc::sync_channel(QUEUE_MAX);
-        match store.migrate("history", db::MIGRATIONS) {
-            Ok(()) => writer::start(store.clone(), messages),
-            Err(error) => tracing::error!(%error, "preparing the history"),
-        }
+        let writer = match store.migrate("history", db::MIGRATIONS) {
+            Ok(()) => Some(Writer::start(store.clone())),
+            Err(error) => {
+                tracing::error!(%error, "preparing the history");
+                None
+            }
+        };
         Self(Arc::new(Inner {
             store: store.clone(),
-            queue,
+            writer,
             series: Mutex::default(),
             lost: metrics.counter(
                 "leitstand_history_lost_total",
@@ -147,7 +157,7 @@ impl Recorder {
     /// Writes what was recorded until now, so that a query sees it.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        if self.0.queue.try_send(Message::Flush(done)).is_ok() {
+        if self.0.send(Message::Flush(done)).is_ok() {
             // A thread that is gone answers too, by dropping its end.
             let _ = written.await;
         }
@@ -163,12 +173,7 @@ impl Series {
             value,
             quality,
         };
-        match self
-            .recorder
-            .0
-            .queue
-            .try_send(Message::Point(self.id, point))
-        {
+        match self.recorder.0.send(Message::Point(self.id, point)) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => self.recorder.0.lost.inc(),
         }

@@ -182,7 +182,7 @@ fn a_full_queue_is_counted_and_nobody_waits() {
     let (queue, _messages) = std::sync::mpsc::sync_channel(2);
     let recorder = Recorder(Arc::new(Inner {
         store: cx.store.clone(),
-        queue,
+        writer: Some(Writer::without_reader(queue)),
         series: Mutex::default(),
         lost: cx.metrics.counter("lost", "", &[]),
     }));

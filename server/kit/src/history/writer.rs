@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
-    Message,
+    Message, QUEUE_MAX,
     db::{self, HOUR_MS},
 };
 use crate::Store;
@@ -24,11 +25,57 @@ const HELD_MAX: usize = 100_000;
 
 type Parts = BTreeMap<(i64, i64), Vec<Point>>;
 
-pub(super) fn start(store: Store, messages: Receiver<Message>) {
-    let thread = std::thread::Builder::new().name("history".into());
-    if let Err(error) = thread.spawn(move || run(&store, &messages)) {
-        // Recording then finds nobody at the other end, and says nothing more.
-        tracing::error!(%error, "starting the history's thread");
+/// The thread's handle. Dropped, it waits until what is held is written: a stop loses nothing, and the database is
+/// closed after its last user.
+pub(super) struct Writer {
+    /// `None` while it is dropped, which is what ends the thread.
+    queue: Option<SyncSender<Message>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Without a thread (none could be started) recording finds nobody at the other end.
+    pub(super) fn start(store: Store) -> Self {
+        let (queue, messages) = std::sync::mpsc::sync_channel(QUEUE_MAX);
+        let thread = std::thread::Builder::new().name("history".into());
+        let thread = thread
+            .spawn(move || run(&store, &messages))
+            .inspect_err(|error| tracing::error!(%error, "starting the history's thread"))
+            .ok();
+        Self {
+            queue: Some(queue),
+            thread,
+        }
+    }
+
+    /// A queue that a test reads, or does not.
+    #[cfg(test)]
+    pub(super) fn without_reader(queue: SyncSender<Message>) -> Self {
+        Self {
+            queue: Some(queue),
+            thread: None,
+        }
+    }
+
+    /// Never waits.
+    ///
+    /// # Errors
+    /// The queue is full, or nobody reads it.
+    pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError<Message>> {
+        match &self.queue {
+            Some(queue) => queue.try_send(message),
+            None => Err(TrySendError::Disconnected(message)),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // It panicked: that was told then.
+            let _ = thread.join();
+        }
     }
 }
 
