@@ -14,7 +14,7 @@ const H = 60;
 const ACTIONS = 30;
 const PHASE_TONE = { complete: "good", failed: "fault", cancelled: "none" };
 
-const card = (id, title, ...body) => h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), ...body);
+const card = (id, title, ...body) => h("section", { class: "card", "aria-labelledby": id }, h("header", null, h("h2", { id }, title)), ...body);
 const nothing = (text) => h("p", { class: "quiet", hidden: true }, text);
 const watches = h("div", { class: "tiles" });
 const noWatch = nothing(t("models.no_watch"));
@@ -27,8 +27,8 @@ const noModel = nothing(t("models.no_model"));
 const ran = table([t("models.id"), t("models.call"), t("models.phase"), t("models.progress"), t("models.user"), t("models.at"), ""]);
 const noAction = nothing(t("models.no_action"));
 const note = roleNote("operator");
-document.querySelector("main").append(h("h1", { class: "page-title" }, t("nav.models")), note,
-  card("watches", t("models.watches"), watches, noWatch), card("kept", t("models.kept"), kept.node, noModel), card("actions", t("models.actions"), ran.node, noAction));
+document.querySelector("main").append(h("h1", { class: "page-title" }, t("nav.models")), note, h("div", { class: "models-page" },
+  card("watches", t("models.watches"), watches, noWatch), card("kept", t("models.kept"), kept.node, noModel), card("actions", t("models.actions"), ran.node, noAction)));
 
 /** Two lines in one frame: the sample, and under it the score with the limit of three sigmas. */
 function chart() {
