@@ -13,7 +13,7 @@ import { terminal } from "../containers/terminal.js";
 const path = (uuid, verb = "") => `/api/v1/containers/${seg(uuid)}${verb}`;
 const mib = (bytes) => (bytes === null || bytes === undefined ? "–" : `${number(bytes / 1048576, 0)} MiB`);
 
-const tag = badge("good", "");
+const tag = badge("stale", t("containers.unknown"));
 const status = h("p", { class: "quiet", role: "status" });
 const trouble = h("p", { class: "problem", role: "alert", hidden: true });
 const notes = h("p", { class: "faint", hidden: true });
