@@ -76,10 +76,14 @@ impl Hierarchy {
                         .then(|| parts.next())
                         .flatten()
                 })?;
-                let base = Path::new(MOUNT)
+                let here = Path::new(MOUNT)
                     .join(name)
-                    .join(path.trim_start_matches('/'))
-                    .join(&folder);
+                    .join(path.trim_start_matches('/'));
+                // In a root without this mount the folders would be made as ordinary ones, and limit nothing.
+                if !here.join("cgroup.procs").is_file() {
+                    return None;
+                }
+                let base = here.join(&folder);
                 // Made and removed again: the only honest way to ask.
                 let usable = fs::create_dir_all(&base).is_ok();
                 let _ = fs::remove_dir(&base);
