@@ -7,6 +7,7 @@
 use crate::exit::Failure;
 use leitstand_kit::Exit;
 use leitstand_kit::store::state_file::{self, Generation, LoadError};
+use leitstand_kit::words::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -259,10 +260,7 @@ fn read(file: &Path) -> Result<Status, Failure> {
 
 /// SHA-256 in hex.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
 }
 
 fn nothing_found(config: Option<&Path>, status: &Path) -> Failure {

@@ -12,7 +12,7 @@ use std::{
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::id::hex;
+use leitstand_kit::words::hex;
 
 /// Files of an image that are hashed. Reasoning: a Debian minbase has 9 thousand; this is a runaway stop.
 const FILES_MAX: usize = 500_000;

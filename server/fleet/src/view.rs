@@ -1,5 +1,6 @@
 //! What the interface shows. The only place where names meet JSON.
 
+use leitstand_kit::words::hex;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -363,9 +364,8 @@ impl DeviceView {
 impl DataView {
     fn new(bytes: &[u8], then: Moment, now: Moment) -> Self {
         let text = std::str::from_utf8(bytes).ok().map(str::to_owned);
-        let hex = || bytes.iter().map(|b| format!("{b:02x}")).collect();
         Self {
-            hex: text.is_none().then(hex),
+            hex: text.is_none().then(|| hex(bytes)),
             text,
             age_ms: ms(now, then),
             unix_ms: then.wall.unix_ms,

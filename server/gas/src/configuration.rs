@@ -80,8 +80,7 @@ pub trait Configuration: Send + Sync {
 #[must_use]
 pub fn digest(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter().map(|b| format!("{b:02x}")).collect()
+    leitstand_kit::words::hex(&Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

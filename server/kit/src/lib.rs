@@ -47,6 +47,7 @@ pub mod service;
 pub mod store;
 pub mod supervisor;
 pub mod tls;
+pub mod words;
 
 pub use auth::access;
 pub use clock::{Clock, Wall};

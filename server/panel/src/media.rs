@@ -10,6 +10,7 @@
 pub mod manifest;
 mod watch;
 
+use leitstand_kit::words::hex;
 use std::{collections::BTreeMap, fs, io, path::Path, time::UNIX_EPOCH};
 
 use serde::Serialize;
@@ -129,7 +130,7 @@ impl Media {
             // The texts belong to the revision: a corrected caption must reach the screens.
             hash.update(format!("{item:?}"));
         }
-        media.rev = hex(&hash.finalize());
+        media.rev = short(&hash.finalize());
         media
     }
 
@@ -377,7 +378,7 @@ fn hash(file: &mut fs::File, meta: &fs::Metadata) -> io::Result<String> {
         file.take(HASHED_BYTES).read_to_end(&mut ends)?;
     }
     hash.update(&ends);
-    Ok(hex(&hash.finalize()))
+    Ok(short(&hash.finalize()))
 }
 
 fn modified_ns(meta: &fs::Metadata) -> u128 {
@@ -387,8 +388,9 @@ fn modified_ns(meta: &fs::Metadata) -> u128 {
         .map_or(0, |d| d.as_nanos())
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+/// Enough of a digest to tell two versions of a file apart in an address.
+fn short(digest: &[u8]) -> String {
+    hex(&digest[..8])
 }
 
 /// Whether `name` is a visible file name that can stand in a URL and in an archive as it is, and nothing more.

@@ -10,6 +10,7 @@
 //!
 //! Two blocks of zeros end it. What lacks the manifest or the end was cut off.
 
+use leitstand_kit::words::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -310,10 +311,6 @@ impl<R: Read> Read for Hashed<R> {
         self.bytes += n as u64;
         Ok(n)
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use leitstand_kit::access::{Admin, Engineer};
 use leitstand_kit::api::{Json, Problem, UrlPath};
 use leitstand_kit::config::{Diagnostics, Path as Key};
 use leitstand_kit::service::BoxFuture;
+use leitstand_kit::words::with_causes;
 use leitstand_kit::{Context, NewEvent, Service, ServiceError, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -145,7 +146,7 @@ impl Keeper {
                 drop(cx.events.record(event));
                 return true;
             }
-            Ok(Err(error)) => chain(&error),
+            Ok(Err(error)) => with_causes(&error),
             Err(error) => error.to_string(),
         };
         tracing::warn!(error, "no backup");
@@ -323,17 +324,6 @@ fn first_wait(every: Duration, newest: Option<Duration>) -> Duration {
 fn stamp(unix_ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(unix_ms).unwrap_or_default();
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What belongs to a site, and the hash by which two sites are equal.
 
-use super::archive::hex;
 use leitstand_kit::store::snapshot;
+use leitstand_kit::words::hex;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Read};

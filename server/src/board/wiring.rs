@@ -10,7 +10,7 @@ use leitstand_gas::register::{Bits, OpenRegister, OutputRegister, RegisterSpec, 
 use leitstand_hal_linux::gauge::{self, Chip, Gauge, Smbus};
 use leitstand_hal_linux::mains::MainsLine;
 use leitstand_hal_linux::register;
-use std::error::Error;
+use leitstand_kit::words::with_causes;
 use std::time::{Duration, Instant};
 
 /// Pause between attempts to open what mains or battery hang on.
@@ -49,24 +49,13 @@ impl OutputRegister for Lines {
 
     fn hold_off(&mut self) {
         if let Err(error) = self.0.hold_off() {
-            tracing::error!(error = in_words(&error), "output-enable does not obey");
+            tracing::error!(error = with_causes(&error), "output-enable does not obey");
         }
     }
 }
 
 fn fault(error: &register::BoardError) -> WiringFault {
-    WiringFault(in_words(error))
-}
-
-/// An error with its causes, in a line.
-fn in_words(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    WiringFault(with_causes(error))
 }
 
 /// Something that is opened when it is needed and not there.
@@ -122,7 +111,7 @@ pub(super) fn mains(config: &MainsConfig) -> Box<dyn MainsSense> {
     let config = config.clone();
     Box::new(Mains(Reopened::new("mains sense", move || {
         MainsLine::open(&config.chip, config.line, config.active_low)
-            .map_err(|error| in_words(&error))
+            .map_err(|error| with_causes(&error))
     })))
 }
 
@@ -146,7 +135,7 @@ pub(super) fn gauge(config: &GaugeConfig) -> Box<dyn BatteryGauge> {
         shunt_uohm: config.shunt_uohm,
     };
     Box::new(Battery(Reopened::new("battery monitor", move || {
-        Gauge::open(&wiring).map_err(|error| in_words(&error))
+        Gauge::open(&wiring).map_err(|error| with_causes(&error))
     })))
 }
 

@@ -19,7 +19,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
-use crate::id::hex;
+use leitstand_kit::words::hex;
 
 /// Bytes of an initialisation vector.
 pub const IV_BYTES: usize = 16;

@@ -240,7 +240,7 @@ fn listener(address: SocketAddr, anonymous: bool) -> Builder {
 fn secret() -> Result<String, String> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).map_err(|e| e.to_string())?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(leitstand_kit::words::hex(&bytes))
 }
 
 async fn register(context: &ServerContext, rights: Rights, counts: Arc<Counts>, secret: String) {

@@ -8,17 +8,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Problem;
+use crate::words::hex;
 
 /// The strong tag of `bytes`, quoted: 128 bits of SHA-256 in hex.
 #[must_use]
 pub fn etag(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    let hex: String = digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("\"{hex}\"")
+    format!("\"{}\"", hex(&Sha256::digest(bytes)[..16]))
 }
 
 /// Demands that the client edited the present version.

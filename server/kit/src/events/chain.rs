@@ -10,6 +10,7 @@
 //! form unambiguous: no text can imitate the border of a field. Two marks in the database hold the last pruned entry
 //! (`anchor`) and the newest one (`head`), so that the chain can be checked after pruning and a cut tail is found.
 
+use crate::words::hex;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -68,10 +69,6 @@ pub(super) fn hash(previous: &Hash, entry: &Stored, data: &str) -> Hash {
     field(entry.actor.as_deref());
     field(Some(data));
     sha.finalize().into()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Checks the whole chain of the database at `path`, read-only; the gateway may run meanwhile. Answers the number of

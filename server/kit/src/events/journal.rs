@@ -1,5 +1,6 @@
 //! The journal's tables: append, prune, select. All functions run on the thread of their connection.
 
+use crate::words::hex;
 use rusqlite::{Connection, Row, TransactionBehavior, types::Value as Sql};
 
 use super::{Filter, Severity, Stored, chain};
@@ -41,7 +42,7 @@ pub(super) fn link(head: &mut Mark, draft: &mut Draft) {
     draft.entry.seq = head.seq + 1;
     head.hash = chain::hash(&head.hash, &draft.entry, &draft.data);
     head.seq += 1;
-    draft.entry.hash = chain::hex(&head.hash);
+    draft.entry.hash = hex(&head.hash);
 }
 
 pub(super) fn prepare(db: &Connection) -> Result<Mark, rusqlite::Error> {
@@ -194,7 +195,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<(Stored, String), rusqlite::Error> {
         actor: row.get(9)?,
         // An edited row may hold anything; `verify` finds it, reading goes on.
         data: serde_json::from_str(&data).unwrap_or_default(),
-        hash: chain::hex(&row.get::<_, Vec<u8>>(11)?),
+        hash: hex(&row.get::<_, Vec<u8>>(11)?),
     };
     Ok((entry, data))
 }

@@ -403,7 +403,7 @@ fn cut(mut text: String, bytes: usize) -> String {
 fn boot_id() -> String {
     let mut random = [0; 8];
     match getrandom::fill(&mut random) {
-        Ok(()) => super::chain::hex(&random),
+        Ok(()) => crate::words::hex(&random),
         // Not a secret: the id only tells runs apart.
         Err(_) => format!("pid-{}", std::process::id()),
     }

@@ -1,5 +1,6 @@
 //! The life of one service: run, fail, pause, run again.
 
+use crate::words::with_causes;
 use std::{
     any::Any,
     collections::VecDeque,
@@ -132,12 +133,7 @@ impl Keeper {
 
     fn tell(&self, cx: &Context, error: &ServiceError, restarts: u32, pause: Duration) {
         let name = self.watched.name;
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
+        let text = with_causes(error);
         tracing::error!("{name} failed: {text}");
         cx.health.set(name, Level::Failed, Some(&text));
         let data = json!({ "restarts": restarts, "pause_ms": pause.as_millis() as u64 });

@@ -8,7 +8,6 @@
 //! | `aliases` | `alias`, `model_id` |
 
 use std::{
-    fmt::Write as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -196,10 +195,7 @@ fn add_version(
     user: &str,
     unix_ms: i64,
 ) -> rusqlite::Result<()> {
-    let mut sha256 = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(sha256, "{byte:02x}");
-    }
+    let sha256 = leitstand_kit::words::hex(&Sha256::digest(bytes));
     db.execute(
         "INSERT INTO versions (model_id, version, created_at, created_by, sha256, instance)
          VALUES (?1, (SELECT coalesce(max(version), 0) + 1 FROM versions WHERE model_id = ?1), ?2, ?3, ?4, ?5)",

@@ -48,10 +48,7 @@ pub fn hash_digest(digest: &str) -> Result<String, argon2::password_hash::Error>
 #[must_use]
 pub fn digest(password: &str) -> String {
     use sha2::Digest as _;
-    sha2::Sha256::digest(password.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    leitstand_kit::words::hex(&sha2::Sha256::digest(password.as_bytes()))
 }
 
 fn is_digest(text: &str) -> bool {
